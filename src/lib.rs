@@ -1,0 +1,1 @@
+//! Ringmaster: a consistent-hashing HTTP load balancer that keeps its own replicas alive.
