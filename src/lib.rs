@@ -1,4 +1,9 @@
 //! Ringmaster: a consistent-hashing HTTP load balancer that keeps its own replicas alive.
 
+pub mod balance;
+pub mod dial;
+pub mod heartbeat;
+pub mod replica;
 pub mod ring;
 pub mod ring_report;
+pub mod shutdown;

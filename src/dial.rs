@@ -1,0 +1,40 @@
+//! How Ringmaster's HTTP client is set up wherever it is used: everything that ureq does by default for a program
+//! that talks to the web, and that is wrong between a balancer and its replicas, is off.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ureq::config::{Config, ConfigBuilder};
+use ureq::http::Uri;
+use ureq::typestate::AgentScope;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::NextTimeout;
+
+/// A client configuration that adds, follows and interprets nothing: no proxy from the environment, no headers of
+/// its own, no redirects, and a 4xx or 5xx is an answer like any other.
+pub fn config() -> ConfigBuilder<AgentScope> {
+    ureq::Agent::config_builder()
+        .proxy(None)
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .user_agent("")
+        .accept("")
+        .accept_encoding("")
+}
+
+/// A resolver for addresses that are known.
+///
+/// ureq's own starts a thread for each request as soon as a timeout applies to resolving. Replicas are reached by
+/// address, so there is nothing to look up and nothing to wait for.
+#[derive(Debug)]
+pub struct KnownAddress;
+
+impl Resolver for KnownAddress {
+    fn resolve(&self, uri: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let authority = uri.authority().ok_or(ureq::Error::HostNotFound)?;
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let ip: IpAddr = host.parse().map_err(|_| ureq::Error::HostNotFound)?;
+        let mut addresses = self.empty();
+        addresses.push(SocketAddr::new(ip, authority.port_u16().unwrap_or(80)));
+        Ok(addresses)
+    }
+}
