@@ -3,6 +3,7 @@
 pub mod balance;
 pub mod dial;
 pub mod heartbeat;
+pub mod launcher;
 pub mod replica;
 pub mod ring;
 pub mod ring_report;

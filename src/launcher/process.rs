@@ -1,0 +1,121 @@
+//! Replicas as child processes on loopback ports: the whole main job on a machine without Docker.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{LaunchError, Launcher, Order, Survivor};
+use crate::replica::Instance;
+
+/// How long a child may take until it says where it listens. Binding a port takes milliseconds; a machine that
+/// needs longer than this cannot run replicas.
+const ANNOUNCE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Longest announcement that is read; the line is about 30 bytes.
+const ANNOUNCE_LIMIT: u64 = 200;
+
+/// Runs `<program> replica` once for each replica.
+///
+/// The children end with the balancer however it ends. Each reads its standard input and exits at its end, which the
+/// system brings about when the balancer dies, by SIGKILL too. One that is stopped (SIGSTOP) cannot read; but each
+/// child leads a process group of its own, and when the parent of a stopped group dies the system sends the group
+/// SIGHUP and SIGCONT. The group also keeps a Ctrl-C at the terminal from reaching the replicas before the balancer
+/// has drained them.
+pub struct Processes {
+    program: PathBuf,
+    /// The children that have not been waited for, by process id. Held while a child is added, taken or asked
+    /// whether it runs, never while one is waited for.
+    children: Mutex<HashMap<String, Child>>,
+}
+
+impl Processes {
+    /// A launcher that runs `program`, which must serve as a replica when called with `replica` as its first word.
+    pub fn new(program: PathBuf) -> Processes {
+        Processes { program, children: Mutex::new(HashMap::new()) }
+    }
+
+    fn children(&self) -> MutexGuard<'_, HashMap<String, Child>> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Launcher for Processes {
+    fn prepare(&self) -> Result<(), LaunchError> {
+        Ok(())
+    }
+
+    /// None, ever: children end with the balancer that started them.
+    fn survivors(&self) -> Result<Vec<Survivor>, LaunchError> {
+        Ok(Vec::new())
+    }
+
+    fn taken_names(&self) -> Result<BTreeSet<String>, LaunchError> {
+        Ok(BTreeSet::new())
+    }
+
+    fn start(&self, order: &Order) -> Result<Instance, LaunchError> {
+        let failed = |why: String| LaunchError(format!("start process of '{}': {why}", order.hostname));
+        let mut child = Command::new(&self.program)
+            .args(["replica", "--listen", "127.0.0.1:0", "--announce", "--end-with-stdin", "--server-id"])
+            .arg(order.hostname.as_str())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .map_err(|error| failed(format!("cannot run {}: {error}", self.program.display())))?;
+        let announced = child.stdout.take().map(announced_address);
+        let Some(address) = announced.and_then(|line| line.recv_timeout(ANNOUNCE_DEADLINE).ok().flatten())
+        else {
+            end(&mut child);
+            return Err(failed("it did not say where it listens".to_owned()));
+        };
+        let key = child.id().to_string();
+        self.children().insert(key.clone(), child);
+        Ok(Instance { key, address })
+    }
+
+    fn stop(&self, key: &str, grace: Option<Duration>) -> Result<(), LaunchError> {
+        let Some(mut child) = self.children().remove(key) else {
+            return Ok(());
+        };
+        if let Some(grace) = grace {
+            // The end of its standard input asks a replica to end.
+            drop(child.stdin.take());
+            let until = Instant::now() + grace;
+            while Instant::now() < until && matches!(child.try_wait(), Ok(None)) {
+                thread::sleep(Duration::from_millis(2));
+            }
+        }
+        end(&mut child);
+        Ok(())
+    }
+
+    fn clean_up(&self) {}
+}
+
+/// Kills the child if it still runs, and waits for it, so that no zombie stays.
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// Reads `listening on ADDRESS` from a child; the channel closes when the child says something else or nothing.
+fn announced_address(stdout: ChildStdout) -> mpsc::Receiver<Option<SocketAddr>> {
+    let (sender, receiver) = mpsc::channel();
+    let reader = thread::Builder::new().name("announcement".into()).spawn(move || {
+        let mut line = String::new();
+        let _ = BufReader::new(stdout.take(ANNOUNCE_LIMIT)).read_line(&mut line);
+        let address = line.trim_end().strip_prefix("listening on ").and_then(|text| text.parse().ok());
+        let _ = sender.send(address);
+    });
+    if let Err(error) = reader {
+        log::warn!("cannot read a replica's announcement: no thread: {error}");
+    }
+    receiver
+}
