@@ -2,6 +2,7 @@
 
 pub mod balance;
 pub mod dial;
+pub mod fleet;
 pub mod heartbeat;
 pub mod launcher;
 pub mod replica;

@@ -1,0 +1,332 @@
+//! What the fleet's mutex guards: a plain value that knows no locks, no threads and no clock.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use crate::balance;
+use crate::replica::{Hostname, Instance};
+use crate::ring::{Ring, RingId};
+
+/// One replica, for as long as it is a member: through relaunches and changes of name, and never used again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ReplicaId {
+    /// Its identity on the ring; free for another replica once this one has gone.
+    pub ring_id: RingId,
+    /// Counts all replicas that this process ever had, so that two that followed each other on the same ring
+    /// identity are told apart.
+    serial: u64,
+}
+
+/// Where a replica stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// Part of an addition that is not complete: not listed, not routed to, ours to take back.
+    Joining,
+    /// A member that does not serve: not launched yet, failed, or being relaunched.
+    Down,
+    /// A member in the ring.
+    Serving,
+    /// Out of the ring for good, finishing what it holds.
+    Leaving,
+}
+
+/// A replica as it was at one moment.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    /// Who it is.
+    pub id: ReplicaId,
+    /// What it is called.
+    pub hostname: Hostname,
+    /// Where it stands.
+    pub phase: Phase,
+    /// What runs it, if anything does.
+    pub instance: Option<Instance>,
+    /// Requests it holds.
+    pub in_flight: usize,
+    /// Whether somebody holds the claim on it.
+    pub claimed: bool,
+    /// Its slots on the ring, in the order of its virtual servers.
+    pub slots: Vec<usize>,
+}
+
+struct Member {
+    serial: u64,
+    hostname: Hostname,
+    phase: Phase,
+    instance: Option<Instance>,
+    in_flight: usize,
+    claimed: bool,
+}
+
+pub(super) struct State {
+    ring: Ring,
+    members: BTreeMap<RingId, Member>,
+    next_serial: u64,
+}
+
+impl State {
+    pub(super) fn new(ring: Ring) -> State {
+        State { ring, members: BTreeMap::new(), next_serial: 0 }
+    }
+
+    fn member(&self, id: ReplicaId) -> Option<&Member> {
+        self.members.get(&id.ring_id).filter(|member| member.serial == id.serial)
+    }
+
+    fn member_mut(&mut self, id: ReplicaId) -> Option<&mut Member> {
+        self.members.get_mut(&id.ring_id).filter(|member| member.serial == id.serial)
+    }
+
+    /// Every member with its id, oldest first.
+    fn by_age(&self) -> Vec<(ReplicaId, &Member)> {
+        let with_id = |(&ring_id, member): (&RingId, _)| {
+            let member: &Member = member;
+            (ReplicaId { ring_id, serial: member.serial }, member)
+        };
+        let mut all: Vec<_> = self.members.iter().map(with_id).collect();
+        all.sort_by_key(|(id, _)| id.serial);
+        all
+    }
+
+    // --- requests -------------------------------------------------------------------------------------------
+
+    pub(super) fn choose_and_count(
+        &mut self,
+        request: u64,
+        tried: &[RingId],
+    ) -> Option<(ReplicaId, SocketAddr)> {
+        let ring_id = balance::choose(&self.ring, request, tried)?;
+        let member = self.members.get_mut(&ring_id)?;
+        let address = member.instance.as_ref()?.address;
+        member.in_flight += 1;
+        Some((ReplicaId { ring_id, serial: member.serial }, address))
+    }
+
+    /// Returns whether this was the last request of a replica that is leaving.
+    pub(super) fn count_down(&mut self, id: ReplicaId) -> bool {
+        let Some(member) = self.member_mut(id) else {
+            return false;
+        };
+        member.in_flight -= 1;
+        member.in_flight == 0 && member.phase == Phase::Leaving
+    }
+
+    pub(super) fn in_flight(&self, ids: &[ReplicaId]) -> usize {
+        ids.iter().filter_map(|&id| self.member(id)).map(|member| member.in_flight).sum()
+    }
+
+    // --- what there is --------------------------------------------------------------------------------------
+
+    pub(super) fn listing(&self) -> Vec<Hostname> {
+        let counts = |phase| matches!(phase, Phase::Down | Phase::Serving);
+        self.by_age().into_iter().filter(|(_, m)| counts(m.phase)).map(|(_, m)| m.hostname.clone()).collect()
+    }
+
+    pub(super) fn replicas(&self) -> Vec<Replica> {
+        self.by_age().into_iter().map(|(id, member)| self.describe(id, member)).collect()
+    }
+
+    pub(super) fn replica(&self, id: ReplicaId) -> Option<Replica> {
+        self.member(id).map(|member| self.describe(id, member))
+    }
+
+    fn describe(&self, id: ReplicaId, member: &Member) -> Replica {
+        Replica {
+            id,
+            hostname: member.hostname.clone(),
+            phase: member.phase,
+            instance: member.instance.clone(),
+            in_flight: member.in_flight,
+            claimed: member.claimed,
+            slots: self.ring.slots_of(id.ring_id).map(<[usize]>::to_vec).unwrap_or_default(),
+        }
+    }
+
+    // --- joining --------------------------------------------------------------------------------------------
+
+    /// Ring identities for new replicas of these names, and a copy of the ring to find slots on.
+    pub(super) fn survey(&self, hostnames: &[Hostname]) -> Result<(Vec<RingId>, Ring), String> {
+        for (at, hostname) in hostnames.iter().enumerate() {
+            self.check_free(hostname)?;
+            if hostnames[..at].contains(hostname) {
+                return Err(format!("hostname '{hostname}' is there twice"));
+            }
+        }
+        let free = (1..).map(RingId).filter(|id| !self.members.contains_key(id));
+        Ok((free.take(hostnames.len()).collect(), self.ring.clone()))
+    }
+
+    /// Makes members of these names with the identities and slots that were found for them, all or none.
+    pub(super) fn enrol(
+        &mut self,
+        hostnames: &[Hostname],
+        found: &[(RingId, Vec<usize>)],
+    ) -> Result<Vec<ReplicaId>, String> {
+        let mut recruits = Vec::with_capacity(hostnames.len());
+        for (hostname, (ring_id, slots)) in hostnames.iter().zip(found) {
+            let free = self.check_free(hostname);
+            if let Err(why) =
+                free.and_then(|()| self.ring.restore(*ring_id, slots).map_err(|e| e.to_string()))
+            {
+                recruits.into_iter().for_each(|id| self.dismiss(id));
+                return Err(why);
+            }
+            recruits.push(self.insert(*ring_id, hostname.clone(), Phase::Joining, None));
+        }
+        Ok(recruits)
+    }
+
+    pub(super) fn restore(
+        &mut self,
+        hostname: Hostname,
+        ring_id: RingId,
+        slots: &[usize],
+        instance: Option<Instance>,
+    ) -> Result<ReplicaId, String> {
+        self.check_free(&hostname)?;
+        if self.members.contains_key(&ring_id) {
+            return Err(format!("ring identity {ring_id} is taken"));
+        }
+        // Slots of a ring of another shape mean nothing on this one: the identity then gets new ones.
+        if self.ring.restore(ring_id, slots).is_err() {
+            self.ring.place(ring_id).map_err(|full| full.to_string())?;
+        }
+        Ok(self.insert(ring_id, hostname, Phase::Down, instance))
+    }
+
+    fn insert(
+        &mut self,
+        ring_id: RingId,
+        hostname: Hostname,
+        phase: Phase,
+        instance: Option<Instance>,
+    ) -> ReplicaId {
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let member = Member { serial, hostname, phase, instance, in_flight: 0, claimed: false };
+        self.members.insert(ring_id, member);
+        ReplicaId { ring_id, serial }
+    }
+
+    fn check_free(&self, hostname: &Hostname) -> Result<(), String> {
+        match self.members.values().any(|member| member.hostname == *hostname) {
+            true => Err(format!("hostname '{hostname}' is taken by a replica")),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn admit(&mut self, ids: &[ReplicaId]) -> usize {
+        let mut admitted = 0;
+        for &id in ids {
+            let ready =
+                |m: &&mut Member| m.instance.is_some() && matches!(m.phase, Phase::Joining | Phase::Down);
+            if let Some(member) = self.member_mut(id).filter(ready) {
+                member.phase = Phase::Serving;
+                self.ring.set_serving(id.ring_id, true);
+                admitted += 1;
+            }
+        }
+        admitted
+    }
+
+    pub(super) fn enlist(&mut self, ids: &[ReplicaId]) {
+        for &id in ids {
+            if let Some(member) = self.member_mut(id).filter(|member| member.phase == Phase::Joining) {
+                member.phase = Phase::Down;
+            }
+        }
+    }
+
+    // --- failing and coming back ----------------------------------------------------------------------------
+
+    pub(super) fn fail(&mut self, id: ReplicaId, instance: &Instance) -> bool {
+        let same = |m: &&mut Member| m.phase == Phase::Serving && m.instance.as_ref() == Some(instance);
+        let Some(member) = self.member_mut(id).filter(same) else {
+            return false;
+        };
+        member.phase = Phase::Down;
+        self.ring.set_serving(id.ring_id, false);
+        true
+    }
+
+    pub(super) fn set_instance(&mut self, id: ReplicaId, instance: Option<Instance>) {
+        if let Some(member) = self.member_mut(id) {
+            member.instance = instance;
+        }
+    }
+
+    pub(super) fn rename(&mut self, id: ReplicaId, hostname: Hostname) -> Result<(), String> {
+        self.check_free(&hostname)?;
+        if let Some(member) = self.member_mut(id) {
+            member.hostname = hostname;
+        }
+        Ok(())
+    }
+
+    pub(super) fn claim(&mut self, id: ReplicaId) -> bool {
+        let Some(member) = self.member_mut(id).filter(|member| !member.claimed) else {
+            return false;
+        };
+        member.claimed = true;
+        true
+    }
+
+    pub(super) fn unclaim(&mut self, id: ReplicaId) {
+        if let Some(member) = self.member_mut(id) {
+            member.claimed = false;
+        }
+    }
+
+    // --- leaving --------------------------------------------------------------------------------------------
+
+    pub(super) fn leave(
+        &mut self,
+        n: usize,
+        named: &[Hostname],
+        min: usize,
+    ) -> Result<Vec<ReplicaId>, String> {
+        let mut others: Vec<(ReplicaId, Hostname)> = self
+            .by_age()
+            .into_iter()
+            .filter(|(_, member)| matches!(member.phase, Phase::Down | Phase::Serving))
+            .map(|(id, member)| (id, member.hostname.clone()))
+            .collect();
+        let total = others.len();
+        if n > total || total - n < min {
+            return Err(format!("cannot remove {n} of {total} replicas: at least {min} must be left"));
+        }
+        let mut chosen = Vec::with_capacity(n);
+        for hostname in named {
+            let at = others.iter().position(|(_, name)| name == hostname);
+            let at = at.ok_or_else(|| format!("hostname '{hostname}' is not a replica"))?;
+            chosen.push(others.remove(at).0);
+        }
+        while chosen.len() < n {
+            chosen.push(others.swap_remove(fastrand::usize(..others.len())).0);
+        }
+        for &id in &chosen {
+            self.ring.set_serving(id.ring_id, false);
+            if let Some(member) = self.member_mut(id) {
+                member.phase = Phase::Leaving;
+            }
+        }
+        Ok(chosen)
+    }
+
+    pub(super) fn take_back(&mut self, id: ReplicaId) {
+        if let Some(member) = self.member_mut(id).filter(|member| member.phase == Phase::Leaving) {
+            member.phase = Phase::Down;
+        }
+    }
+
+    pub(super) fn dismiss(&mut self, id: ReplicaId) {
+        if self.member(id).is_some() {
+            self.members.remove(&id.ring_id);
+            self.ring.remove(id.ring_id);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;
