@@ -9,3 +9,4 @@ pub mod replica;
 pub mod ring;
 pub mod ring_report;
 pub mod shutdown;
+pub mod supervisor;

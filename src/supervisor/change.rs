@@ -1,0 +1,193 @@
+//! Who the members are: additions, removals and the end, all or nothing.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::{CLAIM_WAIT, Inner, STOP_GRACE};
+use crate::fleet::ReplicaId;
+use crate::launcher::LaunchError;
+use crate::replica::Hostname;
+
+/// Why a change did not come about. The text names the value or the replica concerned.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ChangeError {
+    /// What was asked for is not possible; nothing was attempted.
+    Refused(String),
+    /// It was attempted and failed; what had been done was undone.
+    Failed(String),
+    /// The balancer is shutting down.
+    Stopping,
+}
+
+impl From<LaunchError> for ChangeError {
+    fn from(error: LaunchError) -> ChangeError {
+        ChangeError::Failed(error.0)
+    }
+}
+
+impl Inner {
+    pub(super) fn lock_changes(&self) -> MutexGuard<'_, ()> {
+        self.change.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first `n` names `server_<k>` that nobody has.
+    pub(super) fn free_names(&self, n: usize, taken: &BTreeSet<String>) -> Vec<Hostname> {
+        let ours: BTreeSet<Hostname> =
+            self.fleet.replicas().into_iter().map(|replica| replica.hostname).collect();
+        let free = |name: &Hostname| !ours.contains(name) && !taken.contains(name.as_str());
+        (1..).map(Hostname::numbered).filter(free).take(n).collect()
+    }
+
+    pub(super) fn add(
+        self: &Arc<Self>,
+        n: usize,
+        hostnames: &[Hostname],
+    ) -> Result<Vec<Hostname>, ChangeError> {
+        let names = self.names_for(n, hostnames)?;
+        let ids = self.fleet.recruit(&names).map_err(ChangeError::Refused)?;
+        let launches = ids.iter().map(|&id| {
+            let inner = self.clone();
+            move || match inner.fleet.claim(id) {
+                Some(claim) => inner.launch(&claim),
+                None => Err(LaunchError("somebody else works on it".to_owned())),
+            }
+        });
+        let begun = Instant::now();
+        let outcomes = self.crew.run_all(launches.collect());
+        let failures: Vec<String> = names
+            .iter()
+            .zip(outcomes)
+            .filter_map(|(name, outcome)| failure(name, "start", outcome))
+            .collect();
+        if !failures.is_empty() {
+            self.roll_back(&ids);
+            return Err(ChangeError::Failed(format!("{}; nothing was added", failures.join("; "))));
+        }
+        self.fleet.admit(&ids);
+        for name in &names {
+            log::info!("{name} joined, {:.2} s after it was asked for", begun.elapsed().as_secs_f64());
+        }
+        Ok(self.fleet.listing())
+    }
+
+    /// The names of `n` new replicas: those asked for, then free ones of our own.
+    fn names_for(&self, n: usize, hostnames: &[Hostname]) -> Result<Vec<Hostname>, ChangeError> {
+        self.check(n, hostnames, "Length of hostname list is more than newly added instances")?;
+        let total = self.fleet.listing().len();
+        let max = self.settings.max_replicas;
+        if n > max.saturating_sub(total) {
+            let why = format!("cannot add {n} replicas to {total}: at most {max} are allowed");
+            return Err(ChangeError::Refused(why));
+        }
+        let ours: BTreeSet<Hostname> =
+            self.fleet.replicas().into_iter().map(|replica| replica.hostname).collect();
+        if let Some(name) = hostnames.iter().find(|name| ours.contains(name)) {
+            return Err(ChangeError::Refused(format!("hostname '{name}' is taken by a replica")));
+        }
+        let taken = self.launcher.taken_names()?;
+        if let Some(name) = hostnames.iter().find(|name| taken.contains(name.as_str())) {
+            return Err(ChangeError::Refused(format!("hostname '{name}' is taken by another container")));
+        }
+        let mut reserved = taken;
+        reserved.extend(hostnames.iter().map(|name| name.as_str().to_owned()));
+        let mut names = hostnames.to_vec();
+        names.extend(self.free_names(n - hostnames.len(), &reserved));
+        Ok(names)
+    }
+
+    /// What additions and removals have in common to refuse.
+    fn check(&self, n: usize, hostnames: &[Hostname], too_many: &str) -> Result<(), ChangeError> {
+        if self.shutdown.begun() {
+            return Err(ChangeError::Stopping);
+        }
+        if hostnames.len() > n {
+            return Err(ChangeError::Refused(too_many.to_owned()));
+        }
+        let mut seen = BTreeSet::new();
+        match hostnames.iter().find(|name| !seen.insert(*name)) {
+            Some(name) => Err(ChangeError::Refused(format!("hostname '{name}' is twice in the list"))),
+            None => Ok(()),
+        }
+    }
+
+    fn roll_back(self: &Arc<Self>, ids: &[ReplicaId]) {
+        for failure in self.stop_and_dismiss(ids, None) {
+            log::error!("rolling back an addition: {failure}");
+        }
+        // One that could not even be stopped is no member all the same: the addition has failed as a whole.
+        ids.iter().for_each(|&id| self.fleet.dismiss(id));
+    }
+
+    pub(super) fn remove(
+        self: &Arc<Self>,
+        n: usize,
+        hostnames: &[Hostname],
+    ) -> Result<Vec<Hostname>, ChangeError> {
+        self.check(n, hostnames, "Length of hostname list is more than removable instances")?;
+        let leaving =
+            self.fleet.leave(n, hostnames, self.settings.min_replicas).map_err(ChangeError::Refused)?;
+        self.drain(&leaving);
+        let failures = self.stop_and_dismiss(&leaving, Some(STOP_GRACE));
+        if failures.is_empty() {
+            return Ok(self.fleet.listing());
+        }
+        leaving.iter().for_each(|&id| self.fleet.take_back(id));
+        Err(ChangeError::Failed(format!(
+            "{}; what could not be stopped stays a replica",
+            failures.join("; ")
+        )))
+    }
+
+    pub(super) fn stop_everything(self: &Arc<Self>) {
+        let everyone: Vec<ReplicaId> = self.fleet.replicas().iter().map(|replica| replica.id).collect();
+        match self.fleet.leave(self.fleet.listing().len(), &[], 0) {
+            Ok(leaving) => self.drain(&leaving),
+            Err(why) => log::warn!("stopping without draining: {why}"),
+        }
+        let failures = self.stop_and_dismiss(&everyone, Some(STOP_GRACE));
+        failures.iter().for_each(|failure| log::error!("{failure}"));
+        self.launcher.clean_up();
+    }
+
+    fn drain(&self, ids: &[ReplicaId]) {
+        let left = self.fleet.wait_until_drained(ids, Instant::now() + self.settings.drain_timeout);
+        if left > 0 {
+            let timeout = self.settings.drain_timeout;
+            log::warn!("{left} requests are still in flight on leaving replicas after {timeout:?}");
+        }
+    }
+
+    /// Stops replicas side by side and forgets those that were stopped; returns what went wrong with the others.
+    fn stop_and_dismiss(self: &Arc<Self>, ids: &[ReplicaId], grace: Option<Duration>) -> Vec<String> {
+        let replicas: Vec<_> = ids.iter().filter_map(|&id| self.fleet.replica(id)).collect();
+        let stops = replicas.iter().map(|replica| {
+            let (inner, id, hostname) = (self.clone(), replica.id, replica.hostname.clone());
+            move || -> Result<(), LaunchError> {
+                let busy = || LaunchError("somebody else works on it".to_owned());
+                let _claim = inner.fleet.claim_within(id, Instant::now() + CLAIM_WAIT).ok_or_else(busy)?;
+                if let Some(instance) = inner.fleet.replica(id).and_then(|replica| replica.instance) {
+                    inner.stop_instance(id, &instance, grace)?;
+                }
+                inner.fleet.dismiss(id);
+                log::info!("{hostname} left");
+                Ok(())
+            }
+        });
+        let outcomes = self.crew.run_all(stops.collect());
+        replicas
+            .iter()
+            .zip(outcomes)
+            .filter_map(|(r, outcome)| failure(&r.hostname, "stop", outcome))
+            .collect()
+    }
+}
+
+/// What to say of one replica's part in a change, if it failed.
+fn failure(name: &Hostname, what: &str, outcome: Option<Result<(), LaunchError>>) -> Option<String> {
+    match outcome {
+        Some(Ok(())) => None,
+        Some(Err(error)) => Some(format!("'{name}' did not {what}: {error}")),
+        None => Some(format!("'{name}' did not {what}: the work on it panicked")),
+    }
+}

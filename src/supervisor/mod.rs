@@ -1,0 +1,284 @@
+//! Changes to the fleet: the only caller of a launcher.
+//!
+//! Two things keep slow changes in order. Additions and removals, which alter who the members are, take one lock for
+//! their whole length (seconds); no request ever takes it. Work on one replica's instance, a launch or a stop, needs
+//! the claim on that replica, so the watchdog relaunches while an addition is under way, and nobody starts the same
+//! replica twice.
+//!
+//! Every change is all or nothing: what is refused changed nothing, and what fails half way is rolled back.
+
+mod change;
+mod crew;
+
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+pub use change::ChangeError;
+
+use crate::fleet::{Claim, Fleet, Phase, Replica, ReplicaId};
+use crate::heartbeat::{Heartbeat, Pulse};
+use crate::launcher::{LaunchError, Launcher, Order};
+use crate::replica::{Hostname, Instance};
+use crate::shutdown::Shutdown;
+use crew::Crew;
+
+/// Pause between heartbeats to a replica that was just launched. Such a replica serves a few milliseconds after
+/// its launch, and everybody waits for that.
+const FIRST_HEARTBEAT_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long a replica that is asked to stop has until it is killed, after it was drained.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// Longest wait for a claim that somebody else holds. They hold it for one stop, one launch and the first heartbeat,
+/// and give up early on a replica that is leaving.
+const CLAIM_WAIT: Duration = Duration::from_secs(60);
+
+/// What a replica is called after it was relaunched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RespawnName {
+    /// What it was called before.
+    Same,
+    /// A new random name.
+    Random,
+}
+
+/// What becomes of the replicas when the balancer ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnExit {
+    /// They are drained and removed.
+    Remove,
+    /// They are left running, to be adopted by the next run.
+    Keep,
+}
+
+/// How the supervisor behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Fewest replicas that a removal may leave.
+    pub min_replicas: usize,
+    /// Most replicas that there may be.
+    pub max_replicas: usize,
+    /// How long a launched replica may take until its first good heartbeat.
+    pub start_timeout: Duration,
+    /// How long one heartbeat may take.
+    pub heartbeat_timeout: Duration,
+    /// How long a leaving replica may take to finish the requests it holds.
+    pub drain_timeout: Duration,
+    /// Names of relaunched replicas.
+    pub respawn_name: RespawnName,
+    /// What becomes of the replicas in the end.
+    pub on_exit: OnExit,
+}
+
+/// A handle on the supervisor; clones share everything.
+#[derive(Clone)]
+pub struct Supervisor {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    fleet: Fleet,
+    launcher: Box<dyn Launcher>,
+    settings: Settings,
+    /// Held for the whole of an addition, a removal, the opening and the closing.
+    change: Mutex<()>,
+    crew: Crew,
+    shutdown: Shutdown,
+}
+
+impl Supervisor {
+    /// A supervisor of `fleet` that starts replicas through `launcher`. Launches that wait for a first heartbeat
+    /// give up when `shutdown` begins.
+    ///
+    /// # Errors
+    /// The system has no threads for it.
+    pub fn new(
+        fleet: Fleet,
+        launcher: Box<dyn Launcher>,
+        settings: Settings,
+        shutdown: Shutdown,
+    ) -> std::io::Result<Supervisor> {
+        let inner =
+            Inner { fleet, launcher, settings, change: Mutex::new(()), crew: Crew::start()?, shutdown };
+        Ok(Supervisor { inner: Arc::new(inner) })
+    }
+
+    /// The names that make up N.
+    pub fn listing(&self) -> Vec<Hostname> {
+        self.inner.fleet.listing()
+    }
+
+    /// Makes a fleet of `wanted` replicas: adopts what an earlier run left, and enlists as many new ones as are
+    /// missing. Adopted replicas that answer serve when this returns; all others are down, for the watchdog to
+    /// bring up.
+    ///
+    /// # Errors
+    /// The launcher cannot work at all, or the ring has no room.
+    pub fn open(&self, wanted: usize) -> Result<(), LaunchError> {
+        let _change = self.inner.lock_changes();
+        self.inner.launcher.prepare()?;
+        self.inner.adopt()?;
+        let missing = wanted.saturating_sub(self.inner.fleet.listing().len());
+        let names = self.inner.free_names(missing, &self.inner.launcher.taken_names()?);
+        let ids = self.inner.fleet.recruit(&names).map_err(LaunchError)?;
+        self.inner.fleet.enlist(&ids);
+        Ok(())
+    }
+
+    /// Adds `n` replicas, those named first and the rest with names of our own, and returns the new listing once
+    /// all of them serve.
+    ///
+    /// # Errors
+    /// Nothing was added, because the request was refused or because one of them did not start.
+    pub fn add(&self, n: usize, hostnames: &[Hostname]) -> Result<Vec<Hostname>, ChangeError> {
+        let _change = self.inner.lock_changes();
+        self.inner.add(n, hostnames)
+    }
+
+    /// Removes `n` replicas, those named and then others at random, and returns the new listing once they have
+    /// finished what they held and are stopped.
+    ///
+    /// # Errors
+    /// Nothing was removed, because the request was refused; or some could not be stopped and are members still.
+    pub fn remove(&self, n: usize, hostnames: &[Hostname]) -> Result<Vec<Hostname>, ChangeError> {
+        let _change = self.inner.lock_changes();
+        self.inner.remove(n, hostnames)
+    }
+
+    /// Launches a replica that is down, in the background, and tells `done` how that went: how long it took, or why
+    /// it failed. Does nothing and says so when the replica is being worked on, serves or is gone. Tells `done`
+    /// whatever happens.
+    pub fn relaunch(&self, id: ReplicaId, done: impl FnOnce(Result<Relaunch, LaunchError>) + Send + 'static) {
+        let inner = self.inner.clone();
+        self.inner.crew.run(move || {
+            let outcome = catch_unwind(AssertUnwindSafe(|| inner.relaunch(id)));
+            done(outcome.unwrap_or_else(|_| Err(LaunchError("the launch panicked".to_owned()))));
+        });
+    }
+
+    /// Ends the fleet: with [`OnExit::Remove`] every replica is drained and stopped.
+    pub fn close(&self) {
+        let _change = self.inner.lock_changes();
+        if self.inner.settings.on_exit == OnExit::Remove {
+            self.inner.stop_everything();
+        }
+    }
+}
+
+/// How a relaunch went that did not fail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Relaunch {
+    /// It serves, this long after work on it began.
+    Serving(Duration),
+    /// There was nothing to do, or somebody else does it.
+    NotNeeded,
+}
+
+impl Inner {
+    /// Launches a recruit or a replica that is down and waits for its first good heartbeat; leaves nothing running
+    /// if that does not come. The caller holds the claim.
+    fn launch(&self, claim: &Claim) -> Result<(), LaunchError> {
+        let id = claim.replica();
+        let Some(replica) = self.fleet.replica(id) else {
+            return Err(LaunchError("the replica is gone".to_owned()));
+        };
+        let order = Order { hostname: replica.hostname, ring_id: id.ring_id, slots: replica.slots };
+        let instance = self.launcher.start(&order)?;
+        self.fleet.set_instance(id, Some(instance.clone()));
+        let first = self.first_heartbeat(id, instance.address);
+        first.map_err(|why| {
+            let mut message = format!("'{}' started but {why}", order.hostname);
+            if let Err(error) = self.stop_instance(id, &instance, None) {
+                message += &format!("; and it could not be stopped: {error}");
+            }
+            LaunchError(message)
+        })
+    }
+
+    fn first_heartbeat(&self, id: ReplicaId, address: SocketAddr) -> Result<(), String> {
+        let heartbeat = Heartbeat::new(self.settings.heartbeat_timeout);
+        let deadline = Instant::now() + self.settings.start_timeout;
+        loop {
+            let Pulse::Missed(why) = heartbeat.pulse(address) else {
+                return Ok(());
+            };
+            if Instant::now() >= deadline {
+                return Err(format!("does not answer after {:?}: {why}", self.settings.start_timeout));
+            }
+            let leaving = |replica: Replica| replica.phase == Phase::Leaving;
+            if self.fleet.replica(id).is_none_or(leaving) {
+                return Err("is not wanted any more".to_owned());
+            }
+            if self.shutdown.sleep(FIRST_HEARTBEAT_PAUSE) {
+                return Err("the balancer is shutting down".to_owned());
+            }
+        }
+    }
+
+    fn stop_instance(
+        &self,
+        id: ReplicaId,
+        instance: &Instance,
+        grace: Option<Duration>,
+    ) -> Result<(), LaunchError> {
+        self.launcher.stop(&instance.key, grace)?;
+        self.fleet.set_instance(id, None);
+        Ok(())
+    }
+
+    fn relaunch(&self, id: ReplicaId) -> Result<Relaunch, LaunchError> {
+        let begun = Instant::now();
+        let Some(claim) = self.fleet.claim(id) else {
+            return Ok(Relaunch::NotNeeded);
+        };
+        let Some(replica) = self.fleet.replica(id).filter(|replica| replica.phase == Phase::Down) else {
+            return Ok(Relaunch::NotNeeded);
+        };
+        if self.shutdown.begun() {
+            return Ok(Relaunch::NotNeeded);
+        }
+        if let Some(old) = &replica.instance {
+            self.stop_instance(id, old, None)?;
+            if self.settings.respawn_name == RespawnName::Random {
+                self.fleet.rename(id, Hostname::random(fastrand::u64(..))).map_err(LaunchError)?;
+            }
+        }
+        self.launch(&claim)?;
+        match self.fleet.admit(&[id]) {
+            0 => Ok(Relaunch::NotNeeded),
+            _ => Ok(Relaunch::Serving(begun.elapsed())),
+        }
+    }
+
+    fn adopt(&self) -> Result<(), LaunchError> {
+        let mut survivors = self.launcher.survivors()?;
+        survivors.sort_by_key(|survivor| survivor.order.ring_id);
+        let mut running = Vec::new();
+        for survivor in survivors {
+            let Order { hostname, ring_id, slots } = survivor.order;
+            if survivor.instance.is_none() {
+                self.launcher.stop(&survivor.key, None)?;
+            }
+            let instance = survivor.instance.clone();
+            match self.fleet.restore(hostname.clone(), ring_id, &slots, survivor.instance) {
+                Ok(id) => running.extend(instance.map(|instance| (id, hostname, instance.address))),
+                Err(why) => log::warn!("cannot adopt container '{hostname}': {why}"),
+            }
+        }
+        let timeout = self.settings.heartbeat_timeout;
+        let pulses = running.iter().map(|&(_, _, address)| move || Heartbeat::new(timeout).pulse(address));
+        let pulses = self.crew.run_all(pulses.collect());
+        for ((id, hostname, address), pulse) in running.into_iter().zip(pulses) {
+            match pulse {
+                Some(Pulse::Good(_)) => {
+                    self.fleet.admit(&[id]);
+                    log::info!("adopted {hostname} at {address}, ring id {}", id.ring_id);
+                }
+                _ => log::warn!("{hostname} of an earlier run does not answer"),
+            }
+        }
+        Ok(())
+    }
+}
