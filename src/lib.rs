@@ -10,3 +10,4 @@ pub mod ring;
 pub mod ring_report;
 pub mod shutdown;
 pub mod supervisor;
+pub mod watchdog;

@@ -1,0 +1,64 @@
+//! The threads that take pulses, so that a replica that does not answer holds up nobody else's heartbeat.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use crate::fleet::ReplicaId;
+use crate::heartbeat::{Heartbeat, Pulse};
+use crate::replica::Instance;
+
+/// Heartbeats under way at the same time. A good one takes a millisecond, so one thread serves hundreds of replicas;
+/// one that is not answered holds a thread for the whole timeout, so this many replicas may hang at once before the
+/// others' heartbeats are late.
+const MOST_THREADS: usize = 32;
+
+/// A pulse that was taken.
+pub(super) struct Taken {
+    pub(super) id: ReplicaId,
+    /// What was running the replica when it was asked.
+    pub(super) instance: Instance,
+    pub(super) pulse: Pulse,
+}
+
+/// Takes pulses in the background. The threads end when this is dropped.
+///
+/// The queue has no bound of its own: the watchdog has at most one question out for each replica.
+pub(super) struct Pulses {
+    questions: Sender<(ReplicaId, Instance)>,
+}
+
+impl Pulses {
+    /// Starts as many threads as `most_replicas` can need, which hand each pulse to `answer`.
+    pub(super) fn start(
+        most_replicas: usize,
+        timeout: Duration,
+        answer: impl Fn(Taken) + Clone + Send + 'static,
+    ) -> std::io::Result<Pulses> {
+        let (questions, queue) = unbounded();
+        for k in 0..most_replicas.clamp(1, MOST_THREADS) {
+            let (queue, answer) = (queue.clone(), answer.clone());
+            thread::Builder::new()
+                .name(format!("pulse-{k}"))
+                .spawn(move || take(&queue, &Heartbeat::new(timeout), &answer))?;
+        }
+        Ok(Pulses { questions })
+    }
+
+    /// Has a pulse taken soon.
+    pub(super) fn ask(&self, id: ReplicaId, instance: Instance) {
+        // The threads hold the receiver for as long as `self` lives: sending cannot fail.
+        let _ = self.questions.send((id, instance));
+    }
+}
+
+fn take(queue: &Receiver<(ReplicaId, Instance)>, heartbeat: &Heartbeat, answer: &impl Fn(Taken)) {
+    for (id, instance) in queue {
+        // Whatever happens there is an answer: the watchdog asks about a replica again only after the last one.
+        let pulse = catch_unwind(AssertUnwindSafe(|| heartbeat.pulse(instance.address)))
+            .unwrap_or_else(|_| Pulse::Missed("taking the heartbeat panicked".to_owned()));
+        answer(Taken { id, instance, pulse });
+    }
+}
