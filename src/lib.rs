@@ -3,6 +3,7 @@
 pub mod balance;
 pub mod dial;
 pub mod fleet;
+pub mod forward;
 pub mod heartbeat;
 pub mod launcher;
 pub mod replica;

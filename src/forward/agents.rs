@@ -1,0 +1,94 @@
+//! The HTTP clients: as many as requests are under way at once, each used by one request at a time.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ureq::Agent;
+
+use super::Settings;
+use super::transport::{CountingConnector, Sent};
+use crate::dial;
+
+/// Largest head of an answer; the client refuses larger ones, as most servers do.
+const ANSWER_HEAD_LIMIT: usize = 64 * 1024;
+
+/// How long a connection to a replica may be idle and still be used again. Shorter than the 75 s that our replicas
+/// wait, and than the minute that most servers do.
+const IDLE_AGE: Duration = Duration::from_secs(15);
+
+/// Largest head of a request, in the form it is forwarded in: twice what the front admits.
+const REQUEST_HEAD_LIMIT: usize = 64 * 1024;
+
+/// A stack of clients. A request checks one out, so no two requests share ureq's connection pool and its lock.
+///
+/// Last in, first out: the connections that were used last are used next, and few are open when few are needed.
+/// The lock here covers a push or a pop.
+pub(super) struct Agents {
+    settings: Settings,
+    idle: Arc<Mutex<Vec<Carrier>>>,
+}
+
+#[derive(Clone)]
+struct Carrier {
+    agent: Agent,
+    sent: Sent,
+}
+
+impl Agents {
+    pub(super) fn new(settings: &Settings) -> Agents {
+        Agents { settings: settings.clone(), idle: Arc::default() }
+    }
+
+    /// A client that nobody else uses, whose [`Sent`] says that nothing was sent.
+    pub(super) fn check_out(&self) -> CheckedOut {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let carrier = idle.unwrap_or_else(|| Carrier::new(&self.settings));
+        carrier.sent.reset();
+        CheckedOut { carrier, home: self.idle.clone() }
+    }
+}
+
+impl Carrier {
+    fn new(settings: &Settings) -> Carrier {
+        let config = dial::config()
+            .allow_non_standard_methods(true)
+            .timeout_connect(Some(settings.connect_timeout))
+            .timeout_recv_response(Some(settings.request_timeout))
+            .timeout_per_read(Some(settings.request_timeout))
+            .timeout_per_write(Some(settings.request_timeout))
+            .max_response_header_size(ANSWER_HEAD_LIMIT)
+            .input_buffer_size(ANSWER_HEAD_LIMIT)
+            .output_buffer_size(REQUEST_HEAD_LIMIT)
+            // One request at a time needs one connection to each replica.
+            .max_idle_connections_per_host(1)
+            .max_idle_connections(settings.max_replicas)
+            .max_idle_age(IDLE_AGE)
+            .build();
+        let sent = Sent::default();
+        let agent = Agent::with_parts(config, CountingConnector::new(sent.clone()), dial::KnownAddress);
+        Carrier { agent, sent }
+    }
+}
+
+/// A client that goes back to the others when this is dropped.
+pub(super) struct CheckedOut {
+    carrier: Carrier,
+    home: Arc<Mutex<Vec<Carrier>>>,
+}
+
+impl CheckedOut {
+    pub(super) fn agent(&self) -> &Agent {
+        &self.carrier.agent
+    }
+
+    /// Whether the request that this client was checked out for put anything on the wire.
+    pub(super) fn sent_anything(&self) -> bool {
+        self.carrier.sent.anything()
+    }
+}
+
+impl Drop for CheckedOut {
+    fn drop(&mut self) {
+        self.home.lock().unwrap_or_else(PoisonError::into_inner).push(self.carrier.clone());
+    }
+}

@@ -1,0 +1,230 @@
+//! Carries one request to a replica and brings the answer's head back; the body follows as it is read.
+//!
+//! # The retry rule
+//! Nothing sent yet: another replica, any method. Sent and no answer: another replica only for idempotent methods
+//! with a body that can be sent again. Answer begun: never; whoever reads the answer sees it end too early.
+//! A client that went away is nobody's fault. Each attempt goes to a replica that was not tried before.
+
+mod agents;
+mod body;
+mod headers;
+mod transport;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
+use http::uri::{PathAndQuery, Scheme, Uri};
+use http::{HeaderMap, Method, Request, StatusCode};
+use ureq::{BodyReader, SendBody};
+
+use crate::balance;
+use crate::fleet::{Fleet, Lease};
+use agents::{Agents, CheckedOut};
+pub use body::{Body, REPLAYABLE, Stream};
+
+/// Most replicas that one request is tried on. Two failures in a row are a bad moment, three are an outage, and an
+/// outage must not triple the load on what still lives.
+const MOST_ATTEMPTS: usize = 3;
+
+/// Bounds on the way to a replica.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long a connection to a replica may take to come about.
+    pub connect_timeout: Duration,
+    /// How long a replica may take to begin its answer, and how long any part of a message may stall.
+    pub request_timeout: Duration,
+    /// Most replicas there may be: so many idle connections are worth keeping.
+    pub max_replicas: usize,
+}
+
+/// A request to be forwarded. The header fields are the client's.
+pub struct Outbound<'a> {
+    /// Any method.
+    pub method: Method,
+    /// Path and query, forwarded as they are.
+    pub target: PathAndQuery,
+    /// The client's fields.
+    pub headers: HeaderMap,
+    /// Who sent the request.
+    pub client: IpAddr,
+    /// What comes after the head.
+    pub body: Body<'a>,
+}
+
+/// The answer of a replica. Dropping it ends the request on the replica's count; the connection is used again only
+/// if the body was read to its end.
+pub struct Answer {
+    /// The replica's status.
+    pub status: StatusCode,
+    /// The replica's fields, without those that are about its connection.
+    pub headers: HeaderMap,
+    /// The length that the replica declared, also where no body follows (HEAD, 304).
+    pub declared_length: Option<u64>,
+    /// How many bytes `body` holds, where that is known.
+    pub length: Option<u64>,
+    /// The body; ends with an error if the replica ends it too early.
+    pub body: BodyReader<'static>,
+    _agent: CheckedOut,
+    _lease: Lease,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Failure {
+    /// No replica serves.
+    NoReplica,
+    /// The replicas that were tried did not answer.
+    Unreachable(String),
+    /// A replica took too long.
+    TimedOut(String),
+    /// The client's body ended too early or stalled.
+    Client(std::io::Error),
+    /// The request cannot be expressed on the wire.
+    Unsendable(String),
+}
+
+/// Carries requests; shared by all workers.
+pub struct Forwarder {
+    fleet: Fleet,
+    agents: Agents,
+}
+
+/// An attempt that brought no answer.
+struct Failed {
+    failure: Failure,
+    may_retry: bool,
+}
+
+impl Forwarder {
+    /// A forwarder to the replicas of `fleet`.
+    pub fn new(fleet: Fleet, settings: &Settings) -> Forwarder {
+        Forwarder { fleet, agents: Agents::new(settings) }
+    }
+
+    /// Forwards `request` by the retry rule.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub fn forward(&self, request: &mut Outbound<'_>) -> Result<Answer, Failure> {
+        headers::for_replica(&mut request.headers, request.client);
+        let request_id = balance::random_request_id();
+        let mut tried = Vec::new();
+        let mut failure = Failure::NoReplica;
+        while tried.len() < MOST_ATTEMPTS {
+            let Some(lease) = self.fleet.lease(request_id, &tried) else {
+                break;
+            };
+            tried.push(lease.replica().ring_id);
+            match self.attempt(lease, request) {
+                Ok(answer) => return Ok(answer),
+                Err(failed) if failed.may_retry => failure = failed.failure,
+                Err(failed) => return Err(failed.failure),
+            }
+        }
+        Err(failure)
+    }
+
+    fn attempt(&self, lease: Lease, request: &mut Outbound<'_>) -> Result<Answer, Failed> {
+        let agent = self.agents.check_out();
+        let answer = head_for(&lease, request)
+            .and_then(|head| run(&agent, head, &mut request.body).map_err(|error| failure_of(error, &agent)));
+        match answer {
+            Ok(answer) => Ok(Answer::new(answer, agent, lease)),
+            Err(failure) => {
+                let sent = agent.sent_anything();
+                log::debug!("attempt at {} failed, sent: {sent}: {failure:?}", lease.address());
+                Err(judge(failure, sent, request))
+            }
+        }
+    }
+}
+
+/// The retry rule.
+fn judge(failure: Failure, sent: bool, request: &mut Outbound<'_>) -> Failed {
+    if let Some(error) = request.body.client_error() {
+        return Failed { failure: Failure::Client(error), may_retry: false };
+    }
+    let may_retry = match failure {
+        Failure::Unreachable(_) => !sent || request.method.is_idempotent(),
+        // Somebody who was waited for for so long is not asked again elsewhere: the client's patience is at an end.
+        Failure::TimedOut(_) => !sent,
+        Failure::NoReplica | Failure::Client(_) | Failure::Unsendable(_) => false,
+    };
+    Failed { failure, may_retry: may_retry && request.body.can_be_sent() }
+}
+
+/// The head of the request to one replica.
+fn head_for(lease: &Lease, request: &Outbound<'_>) -> Result<http::request::Parts, Failure> {
+    let unsendable = |error: http::Error| Failure::Unsendable(error.to_string());
+    let uri = Uri::builder()
+        .scheme(Scheme::HTTP)
+        .authority(lease.address().to_string())
+        .path_and_query(request.target.clone())
+        .build()
+        .map_err(unsendable)?;
+    let built = Request::builder().method(request.method.clone()).uri(uri).body(()).map_err(unsendable)?;
+    let (mut head, ()) = built.into_parts();
+    head.headers = request.headers.clone();
+    let length = match &request.body {
+        // Methods that usually have a body get an explicit length, or ureq would send an empty chunked one.
+        Body::Empty => matches!(request.method, Method::POST | Method::PUT | Method::PATCH).then_some(0),
+        Body::Whole(bytes) => Some(bytes.len() as u64),
+        Body::Stream(stream) => stream.length,
+    };
+    if let Some(length) = length {
+        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Ok(head)
+}
+
+fn run(
+    client: &CheckedOut,
+    head: http::request::Parts,
+    body: &mut Body<'_>,
+) -> Result<http::Response<ureq::Body>, ureq::Error> {
+    let agent = client.agent();
+    match body {
+        Body::Empty => agent.run(Request::from_parts(head, ())),
+        Body::Whole(bytes) => {
+            agent.run(Request::from_parts(head, SendBody::from_reader(&mut bytes.as_slice())))
+        }
+        Body::Stream(stream) => agent.run(Request::from_parts(head, SendBody::from_reader(stream))),
+    }
+}
+
+fn failure_of(error: ureq::Error, agent: &CheckedOut) -> Failure {
+    match error {
+        ureq::Error::Timeout(_) => Failure::TimedOut(error.to_string()),
+        ureq::Error::Io(_) | ureq::Error::ConnectionFailed | ureq::Error::HostNotFound => {
+            Failure::Unreachable(error.to_string())
+        }
+        // Refused by ureq itself before anything was sent: no replica would take it.
+        _ if !agent.sent_anything() => Failure::Unsendable(error.to_string()),
+        _ => Failure::Unreachable(error.to_string()),
+    }
+}
+
+impl Answer {
+    fn new(answer: http::Response<ureq::Body>, agent: CheckedOut, lease: Lease) -> Answer {
+        let (mut head, body) = answer.into_parts();
+        // A length beside a transfer coding is not one (RFC 9112 section 6.3).
+        let declared_length = match head.headers.contains_key(TRANSFER_ENCODING) {
+            true => None,
+            false => {
+                head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse().ok())
+            }
+        };
+        headers::strip_hop_by_hop(&mut head.headers);
+        Answer {
+            status: head.status,
+            headers: head.headers,
+            declared_length,
+            // ureq knows no length of a body that is empty.
+            length: body.content_length().or(declared_length.filter(|length| *length == 0)),
+            body: body.into_reader(),
+            _agent: agent,
+            _lease: lease,
+        }
+    }
+}
