@@ -1,9 +1,11 @@
 //! Ringmaster: a consistent-hashing HTTP load balancer that keeps its own replicas alive.
 
+pub mod admin;
 pub mod balance;
 pub mod dial;
 pub mod fleet;
 pub mod forward;
+pub mod front;
 pub mod heartbeat;
 pub mod launcher;
 pub mod replica;

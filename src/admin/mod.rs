@@ -1,0 +1,127 @@
+//! The admin API: `/rep`, `/add`, `/rm`. Bytes in, status and JSON out; it knows nothing of connections.
+
+mod wire;
+
+use http::{Method, StatusCode};
+
+pub use wire::failure;
+
+use crate::replica::Hostname;
+use crate::supervisor::{ChangeError, Supervisor};
+
+/// Longest body of a change: room for a few hundred names of 63 bytes.
+pub const BODY_LIMIT: u64 = 64 * 1024;
+
+/// One of the paths that are the balancer's own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Endpoint {
+    /// `/rep`: which replicas there are.
+    Rep,
+    /// `/add`: more of them.
+    Add,
+    /// `/rm`: fewer of them.
+    Rm,
+}
+
+impl Endpoint {
+    /// The endpoint at `path` (without the query), if it is one of ours.
+    pub fn at(path: &str) -> Option<Endpoint> {
+        [Endpoint::Rep, Endpoint::Add, Endpoint::Rm].into_iter().find(|endpoint| endpoint.path() == path)
+    }
+
+    fn path(self) -> &'static str {
+        match self {
+            Endpoint::Rep => "/rep",
+            Endpoint::Add => "/add",
+            Endpoint::Rm => "/rm",
+        }
+    }
+
+    /// Whether it changes the fleet, which takes seconds.
+    pub fn is_slow(self) -> bool {
+        matches!(self, Endpoint::Add | Endpoint::Rm)
+    }
+
+    /// The methods it takes, as the `Allow` field lists them.
+    fn allowed(self) -> &'static str {
+        match self {
+            Endpoint::Rep => "GET, HEAD",
+            Endpoint::Add => "POST",
+            Endpoint::Rm => "DELETE, POST",
+        }
+    }
+
+    fn allows(self, method: &Method) -> bool {
+        self.allowed().split(", ").any(|allowed| allowed == method.as_str())
+    }
+}
+
+/// What the balancer itself answers: a JSON body in the envelope.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// One more field beside those that every answer has.
+    pub field: Option<(&'static str, &'static str)>,
+    /// The body.
+    pub json: String,
+}
+
+impl Reply {
+    /// A refusal or a failure with its text.
+    pub fn failure(status: StatusCode, text: &str) -> Reply {
+        Reply { status, field: None, json: failure(text) }
+    }
+
+    /// The same, for a client that may try again after a second.
+    pub fn try_again(text: &str) -> Reply {
+        let field = Some(("Retry-After", "1"));
+        Reply { field, ..Reply::failure(StatusCode::SERVICE_UNAVAILABLE, text) }
+    }
+}
+
+/// Answers admin requests.
+#[derive(Clone)]
+pub struct Admin {
+    supervisor: Supervisor,
+}
+
+impl Admin {
+    /// An admin API over `supervisor`.
+    pub fn new(supervisor: Supervisor) -> Admin {
+        Admin { supervisor }
+    }
+
+    /// Does what a request asks for and answers it. Changes take seconds; only one at a time is under way.
+    pub fn handle(&self, endpoint: Endpoint, method: &Method, body: &[u8]) -> Reply {
+        if !endpoint.allows(method) {
+            let text = format!("method {method} is not allowed here, only {}", endpoint.allowed());
+            let field = Some(("Allow", endpoint.allowed()));
+            return Reply { field, ..Reply::failure(StatusCode::METHOD_NOT_ALLOWED, &text) };
+        }
+        let hostnames = match endpoint {
+            Endpoint::Rep => Ok(self.supervisor.listing()),
+            Endpoint::Add | Endpoint::Rm => self.change(endpoint, body),
+        };
+        match hostnames {
+            Ok(hostnames) => Reply { status: StatusCode::OK, field: None, json: wire::listing(&hostnames) },
+            Err(ChangeError::Refused(why)) => {
+                log::warn!("{} refused: {why}", endpoint.path());
+                Reply::failure(StatusCode::BAD_REQUEST, &why)
+            }
+            Err(ChangeError::Failed(why)) => {
+                log::error!("{} failed: {why}", endpoint.path());
+                Reply::failure(StatusCode::INTERNAL_SERVER_ERROR, &why)
+            }
+            Err(ChangeError::Stopping) => Reply::try_again("the balancer is shutting down"),
+        }
+    }
+
+    fn change(&self, endpoint: Endpoint, body: &[u8]) -> Result<Vec<Hostname>, ChangeError> {
+        let change = wire::parse_change(body).map_err(ChangeError::Refused)?;
+        match endpoint {
+            Endpoint::Rm => self.supervisor.remove(change.n, &change.hostnames),
+            _ => self.supervisor.add(change.n, &change.hostnames),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The shapes of the admin API: what a change may ask for, and the envelope of every answer of ours.
+//!
+//! These are the contract's words, kept apart from the values the program works with.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::replica::Hostname;
+
+/// Longest piece of a client's value that an error text repeats.
+const SHOWN: usize = 80;
+
+#[derive(Serialize)]
+struct Envelope<M> {
+    message: M,
+    status: &'static str,
+}
+
+#[derive(Serialize)]
+struct Listing<'a> {
+    #[serde(rename = "N")]
+    n: usize,
+    replicas: Vec<&'a str>,
+}
+
+/// `{"message":{"N":…,"replicas":[…]},"status":"successful"}`.
+pub(super) fn listing(hostnames: &[Hostname]) -> String {
+    let replicas: Vec<&str> = hostnames.iter().map(Hostname::as_str).collect();
+    render(&Envelope { message: Listing { n: replicas.len(), replicas }, status: "successful" })
+}
+
+/// `{"message":"<Error> …","status":"failure"}`, the body of every refusal and failure of the balancer's own.
+pub fn failure(text: &str) -> String {
+    render(&Envelope { message: format!("<Error> {text}"), status: "failure" })
+}
+
+fn render(envelope: &impl Serialize) -> String {
+    // Strings, integers and lists of strings cannot fail to serialise.
+    serde_json::to_string(envelope).unwrap_or_default()
+}
+
+/// What `/add` and `/rm` are asked.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) struct Change {
+    pub(super) n: usize,
+    pub(super) hostnames: Vec<Hostname>,
+}
+
+/// Reads the body of a change.
+///
+/// # Errors
+/// A sentence that names the offending value.
+pub(super) fn parse_change(body: &[u8]) -> Result<Change, String> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Err(r#"request body is missing: expected {"n":1,"hostnames":["name"]}"#.to_owned());
+    }
+    let value: Value =
+        serde_json::from_slice(body).map_err(|error| format!("request body is not JSON: {error}"))?;
+    let Value::Object(object) = value else {
+        return Err(format!("request body is not a JSON object but {}", show(&value)));
+    };
+    if let Some(key) = object.keys().find(|key| !matches!(key.as_str(), "n" | "hostnames")) {
+        return Err(format!("unknown key {}", show(&Value::from(key.as_str()))));
+    }
+    Ok(Change { n: parse_n(&object)?, hostnames: parse_hostnames(&object)? })
+}
+
+fn parse_n(object: &Map<String, Value>) -> Result<usize, String> {
+    let value = object.get("n").ok_or("'n' is missing")?;
+    match value.as_u64().map(usize::try_from) {
+        Some(Ok(0)) => Err("'n' must be at least 1, not 0".to_owned()),
+        Some(Ok(n)) => Ok(n),
+        _ if value.as_i64().is_some() => Err(format!("'n' must be at least 1, not {}", show(value))),
+        _ => Err(format!("'n' must be an integer, not {}", show(value))),
+    }
+}
+
+fn parse_hostnames(object: &Map<String, Value>) -> Result<Vec<Hostname>, String> {
+    let Some(value) = object.get("hostnames") else {
+        return Ok(Vec::new());
+    };
+    let Value::Array(names) = value else {
+        return Err(format!("'hostnames' must be a list of strings, not {}", show(value)));
+    };
+    let parse = |name: &Value| match name {
+        Value::String(text) => Hostname::parse(text),
+        other => Err(format!("a hostname must be a string, not {}", show(other))),
+    };
+    names.iter().map(parse).collect()
+}
+
+fn show(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_compact_and_in_the_envelope() {
+        let names = [Hostname::numbered(1), Hostname::parse("S5").unwrap()];
+        assert_eq!(
+            listing(&names),
+            r#"{"message":{"N":2,"replicas":["server_1","S5"]},"status":"successful"}"#
+        );
+        assert_eq!(failure(r#"a "b""#), r#"{"message":"<Error> a \"b\"","status":"failure"}"#);
+    }
+
+    #[test]
+    fn reads_what_the_contract_allows() {
+        let names = |list: &[&str]| list.iter().map(|name| Hostname::parse(name).unwrap()).collect();
+        for (body, n, hostnames) in [
+            (r#"{"n":4,"hostnames":["S5","S4"]}"#, 4, names(&["S5", "S4"])),
+            (r#"{"n":1}"#, 1, names(&[])),
+            (r#" { "hostnames" : [] , "n" : 2 } "#, 2, names(&[])),
+            (r#"{"n":1,"hostnames":["S5","S4"]}"#, 1, names(&["S5", "S4"])),
+        ] {
+            assert_eq!(parse_change(body.as_bytes()), Ok(Change { n, hostnames }));
+        }
+    }
+
+    #[test]
+    fn every_refusal_names_the_value() {
+        let long = format!(r#"{{"n":1,"hostnames":["{}"]}}"#, "x".repeat(10_000));
+        for (body, named) in [
+            ("", "missing"),
+            (" \n", "missing"),
+            ("{", "not JSON"),
+            ("{'n':1}", "not JSON"),
+            ("\u{feff}{}", "not JSON"),
+            ("[1]", "not a JSON object but [1]"),
+            ("\"n\"", "not a JSON object but \"n\""),
+            ("null", "not a JSON object but null"),
+            ("{}", "'n' is missing"),
+            (r#"{"hostnames":["S1"]}"#, "'n' is missing"),
+            (r#"{"n":1,"hosts":[]}"#, "unknown key \"hosts\""),
+            (r#"{"n":"1"}"#, "integer, not \"1\""),
+            (r#"{"n":1.5}"#, "integer, not 1.5"),
+            (r#"{"n":1e99}"#, "integer, not 1e+99"),
+            (r#"{"n":null}"#, "integer, not null"),
+            (r#"{"n":true}"#, "integer, not true"),
+            (r#"{"n":0}"#, "at least 1, not 0"),
+            (r#"{"n":-3}"#, "at least 1, not -3"),
+            (r#"{"n":1,"hostnames":"S1"}"#, "list of strings, not \"S1\""),
+            (r#"{"n":1,"hostnames":null}"#, "list of strings, not null"),
+            (r#"{"n":1,"hostnames":[5]}"#, "must be a string, not 5"),
+            (r#"{"n":1,"hostnames":[""]}"#, "'' is not a legal hostname"),
+            (r#"{"n":1,"hostnames":["a; reboot"]}"#, "'a; reboot' is not a legal hostname"),
+            (r#"{"n":1,"hostnames":["--privileged"]}"#, "'--privileged' is not a legal hostname"),
+            (&long, "is not a legal hostname"),
+        ] {
+            let error = parse_change(body.as_bytes()).unwrap_err();
+            assert!(error.contains(named) && error.len() < 300, "{body:.60}: {error}");
+        }
+        assert!(parse_change(&[0xff, 0xfe]).unwrap_err().contains("not JSON"));
+    }
+}

@@ -1,0 +1,149 @@
+//! Lets in the connections that tiny_http forgets at the door.
+//!
+//! tiny_http serves each connection on a thread of a pool, until the connection ends. When several arrive at once,
+//! the pool counts an idle thread more than once and queues connections behind threads that may not come free for
+//! as long as their keep-alive connections last: of eight opened together, four are never answered.
+//!
+//! The cure needs only what any client may do. A connection that is opened and closed at once, while no pool thread
+//! is idle, makes the pool start a thread; that thread is done with it immediately and takes a waiting connection
+//! from the queue. The doorman makes such connections after new clients have come, as long as they make the pool
+//! start threads: when one more does not, an idle thread took it, and nobody can be waiting.
+//!
+//! It sees that clients have come from the system's count of accepted connections, a read of some 20 µs, and looks
+//! every few milliseconds. Reading the table of all connections instead would take milliseconds each time.
+
+use std::fs::File;
+use std::io::Read;
+use std::net::{Shutdown as Half, SocketAddr, TcpStream};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::shutdown::Shutdown;
+
+/// Time between two looks: the longest that a connection waits unnoticed.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Time after which the doorman tries even though nobody seems to have come. It covers what the counts cannot show,
+/// a pool thread that ended at the moment another was started, and keeps tiny_http's accept call from ever waiting
+/// as long as the listening socket's timeout.
+const ROUTINE: Duration = Duration::from_millis(250);
+
+/// Most connections made at once. More would only queue.
+const LARGEST_BATCH: usize = 64;
+
+/// How long a connection of the doorman's may take to be served. One that takes longer stands in the queue itself,
+/// and the next one will find no idle thread.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// Batches in a row that may be given up; after that the listener has another trouble than this one.
+const MOST_GIVEN_UP: usize = 5;
+
+/// Starts the doorman of the listener at `door`; it ends when `shutdown` begins.
+///
+/// # Errors
+/// The system has no thread for it.
+pub(super) fn start(door: SocketAddr, shutdown: Shutdown) -> std::io::Result<JoinHandle<()>> {
+    thread::Builder::new().name("doorman".into()).spawn(move || {
+        let accepted = Accepted::open();
+        let mut seen = accepted.count();
+        let mut last = Instant::now();
+        while !shutdown.sleep(LOOK) {
+            let now = accepted.count();
+            if now != seen || last.elapsed() >= ROUTINE {
+                let_in(door);
+                // Our own connections count as accepted too.
+                seen = accepted.count();
+                last = Instant::now();
+            }
+        }
+    })
+}
+
+/// Makes connections until one more does not make the pool start a thread.
+fn let_in(door: SocketAddr) {
+    let (mut batch, mut idle_seen, mut given_up) = (1, 0, 0);
+    // A pool that miscounts does so for as long as a thread takes to wake up; it is asked twice.
+    while idle_seen < 2 && given_up < MOST_GIVEN_UP {
+        let before = threads();
+        if !visit(door, batch) {
+            given_up += 1;
+        } else if threads() > before {
+            (idle_seen, given_up) = (0, 0);
+            batch = (batch * 2).min(LARGEST_BATCH);
+        } else {
+            idle_seen += 1;
+            batch = 1;
+        }
+    }
+}
+
+/// Opens `batch` connections, says on each that nothing will come, and waits until all have been served; whether
+/// they were.
+fn visit(door: SocketAddr, batch: usize) -> bool {
+    let connect = || {
+        let stream = TcpStream::connect_timeout(&door, PATIENCE).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.shutdown(Half::Write).ok()?;
+        Some(stream)
+    };
+    let visits: Vec<TcpStream> = (0..batch).map_while(|_| connect()).collect();
+    visits.len() == batch && visits.iter().all(|mut stream| matches!(stream.read(&mut [0]), Ok(0)))
+}
+
+/// How many threads this process has: the system shows each as a folder, and a folder's links count its folders.
+fn threads() -> u64 {
+    std::fs::metadata("/proc/self/task").map(|task| task.nlink()).unwrap_or_default()
+}
+
+/// The system's count of connections that were accepted, by anybody, in our network namespace.
+struct Accepted(Option<File>);
+
+impl Accepted {
+    fn open() -> Accepted {
+        Accepted(File::open("/proc/self/net/snmp").ok())
+    }
+
+    /// The count; a constant where the system has none, so that only the routine is left.
+    fn count(&self) -> u64 {
+        // The whole table is about 1.5 KiB.
+        let mut buffer = [0; 8192];
+        let read = self.0.as_ref().and_then(|file| file.read_at(&mut buffer, 0).ok()).unwrap_or(0);
+        passive_opens(&String::from_utf8_lossy(&buffer[..read])).unwrap_or(0)
+    }
+}
+
+/// Reads `PassiveOpens` from the two `Tcp:` lines of the table, names and values.
+fn passive_opens(table: &str) -> Option<u64> {
+    let mut lines = table.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+    let at = lines.next()?.split(' ').position(|name| name == "PassiveOpens")?;
+    lines.next()?.split(' ').nth(at)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_count_of_accepted_connections() {
+        let table = "Ip: Forwarding DefaultTTL\nIp: 1 64\nTcp: RtoMin RtoMax PassiveOpens AttemptFails\n\
+                     Tcp: 200 120000 4711 3\nUdp: InDatagrams\nUdp: 9\n";
+        assert_eq!(passive_opens(table), Some(4711));
+        assert_eq!(passive_opens(""), None);
+        assert_eq!(passive_opens("Tcp: PassiveOpens\n"), None);
+    }
+
+    #[test]
+    fn the_count_grows_with_every_connection() {
+        let accepted = Accepted::open();
+        let before = accepted.count();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert!(accepted.count() > before);
+    }
+
+    #[test]
+    fn counts_the_threads_of_this_process() {
+        assert!(threads() > 2);
+    }
+}

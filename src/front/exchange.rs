@@ -1,0 +1,227 @@
+//! One request that was admitted, and the one way to answer it.
+
+use std::io::{self, Read, Write};
+use std::mem;
+
+use http::StatusCode;
+use tiny_http::Request;
+
+use super::admission::{self, Framing, Head, RawHead, Refusal};
+use super::connection::Connection;
+use super::incoming::Incoming;
+use super::respond::{self, Fate};
+use super::turns::Turn;
+use crate::admin::Reply;
+use crate::forward::{Answer, Body, Outbound};
+
+/// A request whose head is sound, with the right to answer it. Dropping it unanswered ends the connection.
+pub(super) struct Exchange {
+    /// There until the answer is written.
+    request: Option<Request>,
+    head: Head,
+    connection: Connection,
+    /// Whether the body, if there is one, has been read to its end. Only then can the connection go on.
+    body_read: bool,
+    /// tiny_http ends the connection by itself after this request.
+    closes_itself: bool,
+    /// The balancer is shutting down: the connection ends with this answer.
+    closing: bool,
+    /// Last, because fields are dropped in order: the next request's turn comes when this one is done with.
+    turn: Turn,
+}
+
+impl Exchange {
+    /// Admits a request, or answers that it is not admitted and ends its connection.
+    pub(super) fn admit(incoming: Incoming, turn: Turn, closing: bool) -> Option<Exchange> {
+        let connection = incoming.connection();
+        let checked = incoming.request().map(|request| {
+            let head = admission::admit(&raw_head(request))?;
+            refuse_undecodable(&head, request)?;
+            Ok((head, closes_itself(request)))
+        });
+        match checked? {
+            Ok((head, closes_itself)) => {
+                let body_read = head.framing == Framing::None;
+                let request = Some(incoming.into_request()?);
+                Some(Exchange { request, head, connection, body_read, closes_itself, closing, turn })
+            }
+            Err(Refusal { status, why }) => {
+                log::debug!("request from {} refused: {status}: {why}", connection.peer());
+                turn.end_connection();
+                let reply = Reply::failure(status, &why);
+                connection.send_and_sever(&respond::render(&reply, Fate::Close, false));
+                None
+            }
+        }
+    }
+
+    /// The method, for routing.
+    pub(super) fn method(&self) -> &http::Method {
+        &self.head.method
+    }
+
+    /// The path without the query.
+    pub(super) fn path(&self) -> &str {
+        self.head.target.path()
+    }
+
+    /// The request as it is to be forwarded. A short body is read now.
+    ///
+    /// # Errors
+    /// The client's, when it does not send the body it announced.
+    pub(super) fn outbound(&mut self) -> io::Result<Outbound<'_>> {
+        let headers = mem::take(&mut self.head.headers);
+        let (method, target) = (self.head.method.clone(), self.head.target.clone());
+        let client = self.connection.peer().ip();
+        let length = match self.head.framing {
+            Framing::None | Framing::Chunked => None,
+            Framing::Length(length) => Some(length),
+        };
+        let body = match (self.head.framing, self.request.as_mut()) {
+            (Framing::None, _) | (_, None) => Body::Empty,
+            (_, Some(request)) => Body::read(request.as_reader(), length)?,
+        };
+        Ok(Outbound { method, target, headers, client, body })
+    }
+
+    /// The whole body, if it is at most `limit` bytes long; `None` if it is longer.
+    ///
+    /// # Errors
+    /// The client's, when it does not send the body it announced.
+    pub(super) fn small_body(&mut self, limit: u64) -> io::Result<Option<Vec<u8>>> {
+        let mut bytes = Vec::new();
+        let announced = match self.head.framing {
+            Framing::None => return Ok(Some(bytes)),
+            Framing::Length(length) if length > limit => return Ok(None),
+            Framing::Length(length) => Some(length),
+            Framing::Chunked => None,
+        };
+        if let Some(request) = self.request.as_mut() {
+            request.as_reader().take(limit + 1).read_to_end(&mut bytes)?;
+        }
+        let read = bytes.len() as u64;
+        if announced.is_some_and(|length| length != read) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.body_read = read <= limit;
+        Ok(Some(bytes).filter(|_| read <= limit))
+    }
+
+    /// Notes that the body has been read to its end.
+    pub(super) fn body_was_read(&mut self) {
+        self.body_read = true;
+    }
+
+    /// Answers with something of our own.
+    pub(super) fn reply(mut self, reply: &Reply) {
+        let fate = self.fate();
+        let bytes = respond::render(reply, fate, self.head.method == http::Method::HEAD);
+        if !self.body_read {
+            // tiny_http would first wait for the rest of the body, or take what is left of it for a request.
+            self.turn.end_connection();
+            self.connection.send_and_sever(&bytes);
+            return;
+        }
+        let Some(request) = self.request.take() else {
+            return;
+        };
+        let mut writer = request.into_writer();
+        let _ = writer.write_all(&bytes).and_then(|()| writer.flush());
+        self.leave(fate, writer);
+    }
+
+    /// Answers that the client's body did not arrive.
+    pub(super) fn reply_to_broken_body(self, error: &io::Error) {
+        let reply = match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                Reply::failure(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time")
+            }
+            _ => Reply::failure(StatusCode::BAD_REQUEST, "the request body is broken or ended too early"),
+        };
+        self.reply(&reply);
+    }
+
+    /// Answers with what a replica answered. An answer that breaks off ends the connection, so that the client can
+    /// see that it is not whole.
+    pub(super) fn relay(mut self, answer: Answer) {
+        if !self.body_read {
+            let text = "the replica answered before the request was complete";
+            return self.reply(&Reply::failure(StatusCode::BAD_GATEWAY, text));
+        }
+        let fate = self.fate();
+        let (without_body, is_old) = (self.head.method == http::Method::HEAD, self.head.is_old);
+        let Some(request) = self.request.take() else {
+            return;
+        };
+        let mut writer = request.into_writer();
+        match respond::relay(&mut writer, answer, fate, without_body, is_old) {
+            Ok(fate) => self.leave(fate, writer),
+            Err(error) => {
+                log::debug!("answer to {} broke off: {error}", self.connection.peer());
+                self.turn.end_connection();
+                self.connection.sever();
+            }
+        }
+    }
+
+    fn fate(&self) -> Fate {
+        match (self.closing || !self.body_read || !self.head.keeps_alive, self.head.is_old) {
+            (true, _) => Fate::Close,
+            (false, true) => Fate::KeepAliveOld,
+            (false, false) => Fate::KeepAlive,
+        }
+    }
+
+    /// Ends the connection after the answer, if that was announced and tiny_http does not do it.
+    fn leave(&self, fate: Fate, writer: Box<dyn Write + Send>) {
+        if fate == Fate::Close && !self.closes_itself {
+            self.turn.end_connection();
+            self.connection.sever();
+        }
+        // Held until here: it keeps the connection's descriptors open.
+        drop(writer);
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        // Whoever dropped it unanswered (a panic) has left the client waiting.
+        if self.request.is_some() {
+            self.turn.end_connection();
+            self.connection.sever();
+        }
+    }
+}
+
+fn raw_head(request: &Request) -> RawHead<'_> {
+    let version = request.http_version();
+    RawHead {
+        method: request.method().as_str(),
+        target: request.url(),
+        version: (version.0, version.1),
+        fields: request.headers().iter().map(|h| (h.field.as_str().as_str(), h.value.as_str())).collect(),
+    }
+}
+
+/// What the first `Connection` field says, the only one tiny_http looks at.
+fn first_connection_field(request: &Request) -> String {
+    let field = request.headers().iter().find(|header| header.field.equiv("Connection"));
+    field.map(|header| header.value.as_str().to_ascii_lowercase()).unwrap_or_default()
+}
+
+fn closes_itself(request: &Request) -> bool {
+    let options = first_connection_field(request);
+    let is_old = *request.http_version() == tiny_http::HTTPVersion(1, 0);
+    options.contains("close") || options.contains("upgrade") || (is_old && !options.contains("keep-alive"))
+}
+
+/// tiny_http does not decode the body of a request that asks for an upgrade.
+fn refuse_undecodable(head: &Head, request: &Request) -> Result<(), Refusal> {
+    match head.framing == Framing::Chunked && first_connection_field(request).contains("upgrade") {
+        false => Ok(()),
+        true => Err(Refusal {
+            status: StatusCode::NOT_IMPLEMENTED,
+            why: "a chunked body on a request that asks for an upgrade is not served here".to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,57 @@
+//! A request as tiny_http hands it over, made safe to drop.
+
+use std::mem;
+
+use tiny_http::Request;
+
+use super::connection::Connection;
+
+/// Largest body that a request may announce. tiny_http, when it drops a request whose body was not read, allocates
+/// the rest of the announced length in one piece; more memory than the machine has, and the process is aborted. Up
+/// to this size the allocation is harmless, because untouched memory costs nothing.
+pub(super) const LARGEST_BODY: u64 = 1 << 30;
+
+/// A request that has arrived, with the connection it came over.
+pub(super) struct Incoming {
+    /// There until it is taken or dropped.
+    request: Option<Request>,
+    connection: Connection,
+}
+
+impl Incoming {
+    /// Takes a request in. `None` for one whose client is unknown, which TCP connections never bring.
+    pub(super) fn new(request: Request, local_port: u16) -> Option<Incoming> {
+        let peer = *request.remote_addr()?;
+        Some(Incoming { request: Some(request), connection: Connection::new(peer, local_port) })
+    }
+
+    /// Where it came from.
+    pub(super) fn connection(&self) -> Connection {
+        self.connection
+    }
+
+    /// The request, to look at.
+    pub(super) fn request(&self) -> Option<&Request> {
+        self.request.as_ref()
+    }
+
+    /// The request, once it has been found safe to drop.
+    pub(super) fn into_request(mut self) -> Option<Request> {
+        self.request.take()
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        let Some(request) = self.request.take() else {
+            return;
+        };
+        // The client gets no answer any more; without this, tiny_http would wait for the rest of the body.
+        self.connection.sever();
+        if request.body_length().is_some_and(|length| length as u64 > LARGEST_BODY) {
+            // Costs a thread and two descriptors for good; dropping it would cost the process.
+            log::warn!("a request from {} announces an absurd body: left to leak", self.connection.peer());
+            mem::forget(request);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The listening socket and the tiny_http servers on it.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use nix::sys::socket::{Backlog, listen};
+use tiny_http::{Request, Server};
+
+use super::incoming::Incoming;
+use super::turns::Turns;
+use crate::shutdown::Shutdown;
+
+/// Pause before tiny_http is started again on the socket, so that a lasting fault does not spin.
+const RESTART_PAUSE: Duration = Duration::from_millis(100);
+
+/// Receives requests from one socket for as long as the program runs.
+pub(super) struct Listener {
+    /// A second descriptor of the listening socket: outlives a tiny_http server that ends by itself.
+    socket: TcpListener,
+    address: SocketAddr,
+    turns: Arc<Turns>,
+    shutdown: Shutdown,
+    /// Every server that was started. One that no longer accepts still serves the connections it has.
+    servers: Mutex<Vec<Arc<Server>>>,
+}
+
+impl Listener {
+    /// Starts receiving on `socket`; requests go to `turns`.
+    ///
+    /// # Errors
+    /// The socket cannot be set up, or the system has no thread.
+    pub(super) fn start(
+        socket: TcpListener,
+        idle_timeout: Duration,
+        turns: Arc<Turns>,
+        shutdown: Shutdown,
+    ) -> io::Result<(Arc<Listener>, JoinHandle<()>)> {
+        let socket = tune(socket, idle_timeout)?;
+        let address = socket.local_addr()?;
+        let servers = Mutex::default();
+        let listener = Arc::new(Listener { socket, address, turns, shutdown, servers });
+        let receiver = listener.clone().open()?;
+        Ok((listener, receiver))
+    }
+
+    /// An address at which this process itself reaches the socket.
+    pub(super) fn own_door(&self) -> SocketAddr {
+        let ip = match self.address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip => ip,
+        };
+        SocketAddr::new(ip, self.address.port())
+    }
+
+    /// Takes no new connections; those that there are go on being served.
+    pub(super) fn close(&self) {
+        let halves = self.socket.try_clone().map(|socket| TcpStream::from(OwnedFd::from(socket)));
+        if let Err(error) = halves.and_then(|socket| socket.shutdown(std::net::Shutdown::Read)) {
+            log::warn!("cannot close the listening socket: {error}");
+        }
+    }
+
+    /// Lets the receiving threads end.
+    pub(super) fn release(&self) {
+        self.servers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .for_each(|server| server.unblock());
+    }
+
+    /// Starts a tiny_http server on the socket and a thread that receives from it.
+    fn open(self: Arc<Self>) -> io::Result<JoinHandle<()>> {
+        let server = Server::from_listener(self.socket.try_clone()?, None).map_err(io::Error::other)?;
+        let server = Arc::new(server);
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner).push(server.clone());
+        thread::Builder::new().name("receiver".into()).spawn(move || self.receive(&server))
+    }
+
+    fn receive(self: Arc<Self>, server: &Server) {
+        loop {
+            match server.recv() {
+                Ok(request) => self.take_in(request),
+                // tiny_http has no error kind of its own for being released.
+                Err(error) if error.to_string() == "thread unblocked" => return,
+                Err(_) if self.shutdown.begun() => {}
+                Err(error) => self.clone().reopen(&error),
+            }
+        }
+    }
+
+    /// A panic in here would end the receiving thread, and with it the front.
+    fn take_in(&self, request: Request) {
+        let arrive = || {
+            if let Some(incoming) = Incoming::new(request, self.address.port()) {
+                self.turns.arrive(incoming);
+            }
+        };
+        if catch_unwind(AssertUnwindSafe(arrive)).is_err() {
+            log::error!("taking in a request panicked");
+        }
+    }
+
+    /// tiny_http stops accepting after any error of `accept`. A new server on the same socket takes over; this
+    /// thread goes on with the connections of the old one.
+    fn reopen(self: Arc<Self>, error: &io::Error) {
+        log::warn!("accepting connections failed ({error}): starting again");
+        while !self.shutdown.sleep(RESTART_PAUSE) {
+            match self.clone().open() {
+                Ok(_) => return,
+                Err(error) => log::error!("cannot start to accept connections: {error}"),
+            }
+        }
+    }
+}
+
+/// Sets what tiny_http has no setting for. Connections inherit it from the listening socket (Linux): a read or a
+/// write that stalls ends after `idle_timeout`, and small answers are not held back to be sent with later ones.
+fn tune(socket: TcpListener, idle_timeout: Duration) -> io::Result<TcpListener> {
+    // std listens with a queue of 128, and clients beyond it wait a second to be noticed.
+    listen(&socket, Backlog::MAXCONN)?;
+    let socket = TcpStream::from(OwnedFd::from(socket));
+    socket.set_read_timeout(Some(idle_timeout))?;
+    socket.set_write_timeout(Some(idle_timeout))?;
+    socket.set_nodelay(true)?;
+    Ok(TcpListener::from(OwnedFd::from(socket)))
+}

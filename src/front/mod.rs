@@ -1,0 +1,93 @@
+//! The front: one HTTP request in, one answer out. The only place that knows tiny_http, and where its faults are
+//! made good, so that nothing further in has to know of them.
+//!
+//! A request comes from the `listener`, waits for its turn on its connection (`turns`), is queued by kind
+//! (`workers`), checked (`admission`), and answered (`exchange`, `respond`). The `doorman` sees to it that
+//! no connection is forgotten on the way in.
+//!
+//! Invariant: nothing here decides which replica serves a request.
+
+mod admission;
+mod connection;
+mod doorman;
+mod exchange;
+mod incoming;
+mod listener;
+mod respond;
+mod turns;
+mod workers;
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::admin::Admin;
+use crate::forward::Forwarder;
+use crate::shutdown::Shutdown;
+use listener::Listener;
+use turns::Turns;
+
+/// How the front behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Threads that carry requests to replicas: so many requests are under way at most.
+    pub workers: usize,
+    /// Requests that may wait for a worker; over it, clients are asked to come again.
+    pub queue: usize,
+    /// Whether a replica's 404 becomes the contract's 400.
+    pub maps_404: bool,
+    /// How long a client may say nothing, or not read, before its connection ends.
+    pub idle_timeout: Duration,
+    /// How long requests under way have to be answered when the front closes.
+    pub drain_timeout: Duration,
+}
+
+/// The open front.
+pub struct Front {
+    listener: Arc<Listener>,
+    turns: Arc<Turns>,
+    receiver: JoinHandle<()>,
+    doorman: JoinHandle<()>,
+    shutdown: Shutdown,
+    settings: Settings,
+}
+
+impl Front {
+    /// Opens the front on a socket that listens.
+    ///
+    /// # Errors
+    /// The socket cannot be set up, or the system has no threads for it.
+    pub fn open(
+        socket: TcpListener,
+        admin: Admin,
+        forwarder: Forwarder,
+        settings: Settings,
+        shutdown: Shutdown,
+    ) -> io::Result<Front> {
+        let (queues, _workers) = workers::start(&settings, admin, forwarder, shutdown.clone())?;
+        let turns = Turns::new(Box::new(move |incoming, turn| queues.put(incoming, turn)));
+        let (listener, receiver) =
+            Listener::start(socket, settings.idle_timeout, turns.clone(), shutdown.clone())?;
+        let doorman = doorman::start(listener.own_door(), shutdown.clone())?;
+        Ok(Front { listener, turns, receiver, doorman, shutdown, settings })
+    }
+
+    /// Closes the front: no new connections, and whatever was accepted is answered, within the drain timeout.
+    /// `shutdown` must have begun.
+    pub fn close(self) {
+        debug_assert!(self.shutdown.begun(), "the front closes when the program ends");
+        self.listener.close();
+        let busy = self.turns.wait_until_idle(Instant::now() + self.settings.drain_timeout);
+        if busy > 0 {
+            log::warn!("{busy} requests are still under way after {:?}", self.settings.drain_timeout);
+        }
+        self.listener.release();
+        for thread in [self.receiver, self.doorman] {
+            if thread.join().is_err() {
+                log::error!("a thread of the front had panicked");
+            }
+        }
+    }
+}

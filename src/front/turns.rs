@@ -1,0 +1,145 @@
+//! One request at a time for each connection.
+//!
+//! tiny_http reads ahead: a client that sends eight requests at once has eight of them handed out at once, and a
+//! worker that answers the second waits, without end, for the answer to the first. So a request waits here, without
+//! a worker, until those before it on its connection are answered.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::connection::Connection;
+use super::incoming::Incoming;
+
+/// Requests that may wait behind one on the same connection. Browsers do not pipeline at all; tools that do send a
+/// handful. A connection with more is ended.
+const MOST_PARKED: usize = 32;
+
+/// How long a connection that was ended is remembered. What tiny_http had read of it by then, at most a kilobyte,
+/// comes out within milliseconds and may look like requests; after that the client's port may be used again.
+const REMEMBERED: Duration = Duration::from_secs(1);
+
+/// What takes a request whose turn it is.
+pub(super) type Onward = Box<dyn Fn(Incoming, Turn) + Send + Sync>;
+
+/// Keeps the connections in order. The lock covers a look-up in a map.
+pub(super) struct Turns {
+    connections: Mutex<Connections>,
+    /// Told when the last request under way has been answered.
+    idle: Condvar,
+    onward: Onward,
+}
+
+/// The connections that have a request under way or were ended a moment ago.
+#[derive(Default)]
+struct Connections {
+    busy: HashMap<SocketAddr, Waiting>,
+    ended: HashMap<SocketAddr, Instant>,
+}
+
+/// What waits behind the request under way on one connection.
+#[derive(Default)]
+struct Waiting {
+    parked: VecDeque<Incoming>,
+    /// Nothing that waits is to be answered any more.
+    ended: bool,
+}
+
+impl Turns {
+    /// Hands each request to `onward` when its turn has come.
+    pub(super) fn new(onward: Onward) -> Arc<Turns> {
+        Arc::new(Turns { connections: Mutex::default(), idle: Condvar::new(), onward })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connections> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in a request: it goes onward now, or when its turn comes, or nowhere if its connection was ended.
+    pub(super) fn arrive(self: &Arc<Self>, incoming: Incoming) {
+        let connection = incoming.connection();
+        let mut connections = self.lock();
+        if !connections.ended.is_empty() {
+            connections.ended.retain(|_, since| since.elapsed() < REMEMBERED);
+            if connections.ended.contains_key(&connection.peer()) {
+                // The lock goes first: dropping a request touches its socket.
+                drop(connections);
+                drop(incoming);
+                return;
+            }
+        }
+        if let Some(waiting) = connections.busy.get_mut(&connection.peer()) {
+            if waiting.parked.len() == MOST_PARKED {
+                log::debug!("{} pipelines more than {MOST_PARKED} requests: ended", connection.peer());
+                waiting.ended = true;
+                connection.sever();
+            }
+            // Also when that was too many: dropping it now would wait for the answers before it. The severed
+            // connection brings at most the few more that were read already.
+            waiting.parked.push_back(incoming);
+            return;
+        }
+        connections.busy.insert(connection.peer(), Waiting::default());
+        drop(connections);
+        (self.onward)(incoming, Turn { turns: self.clone(), connection });
+    }
+
+    /// Waits until no request is under way, at most until `deadline`; returns how many connections still have one.
+    pub(super) fn wait_until_idle(&self, deadline: Instant) -> usize {
+        let mut connections = self.lock();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if connections.busy.is_empty() || left.is_zero() {
+                return connections.busy.len();
+            }
+            connections = self.idle.wait_timeout(connections, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// The request under way on `connection` has been answered.
+    fn finish(self: &Arc<Self>, connection: Connection) {
+        let peer = connection.peer();
+        let mut connections = self.lock();
+        let next = match connections.busy.get_mut(&peer) {
+            Some(waiting) if !waiting.ended => waiting.parked.pop_front(),
+            _ => None,
+        };
+        if let Some(next) = next {
+            drop(connections);
+            (self.onward)(next, Turn { turns: self.clone(), connection });
+            return;
+        }
+        let abandoned = connections.busy.remove(&peer);
+        if abandoned.as_ref().is_some_and(|waiting| waiting.ended) {
+            connections.ended.insert(peer, Instant::now());
+        }
+        if connections.busy.is_empty() {
+            self.idle.notify_all();
+        }
+        // The lock goes first: dropping requests touches their sockets.
+        drop(connections);
+        drop(abandoned);
+    }
+}
+
+/// The right to answer on a connection; dropping it is the next request's turn. Drop it after the answer is written.
+pub(super) struct Turn {
+    turns: Arc<Turns>,
+    connection: Connection,
+}
+
+impl Turn {
+    /// Nothing that was read from this connection after the current request is to be answered.
+    pub(super) fn end_connection(&self) {
+        if let Some(waiting) = self.turns.lock().busy.get_mut(&self.connection.peer()) {
+            waiting.ended = true;
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.turns.finish(self.connection);
+    }
+}

@@ -1,0 +1,221 @@
+//! Who answers what: requests are queued by kind, and each kind has threads of its own, so that admin calls never
+//! wait behind traffic and traffic never waits for docker.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use http::StatusCode;
+
+use super::Settings;
+use super::exchange::Exchange;
+use super::incoming::Incoming;
+use super::turns::Turn;
+use crate::admin::{Admin, BODY_LIMIT, Endpoint, Reply};
+use crate::forward::{Answer, Failure, Forwarder};
+use crate::shutdown::Shutdown;
+
+/// Admin requests that may wait, of each kind. Changes take seconds and come from people and scripts; more than this
+/// is a script gone wrong.
+const ADMIN_QUEUE: usize = 64;
+
+/// Threads that say no. Saying so takes microseconds, or, to a client that does not read, a write timeout.
+const REFUSERS: usize = 2;
+
+/// Requests that may wait to be told no; beyond it their connections are ended without a word.
+const REFUSAL_QUEUE: usize = 1024;
+
+/// A request whose turn it is.
+struct Job {
+    incoming: Incoming,
+    turn: Turn,
+}
+
+/// The ways into the queues.
+pub(super) struct Queues {
+    traffic: Sender<Job>,
+    listings: Sender<Job>,
+    changes: Sender<Job>,
+    refusals: Sender<Job>,
+}
+
+/// What the threads share.
+struct Desk {
+    admin: Admin,
+    forwarder: Forwarder,
+    maps_404: bool,
+    shutdown: Shutdown,
+}
+
+/// Starts all threads. They end when the queues are dropped and what waits in them is answered.
+///
+/// # Errors
+/// The system has no threads for it.
+pub(super) fn start(
+    settings: &Settings,
+    admin: Admin,
+    forwarder: Forwarder,
+    shutdown: Shutdown,
+) -> std::io::Result<(Queues, Vec<JoinHandle<()>>)> {
+    let desk = Arc::new(Desk { admin, forwarder, maps_404: settings.maps_404, shutdown });
+    let (traffic, traffic_queue) = bounded(settings.queue);
+    let (listings, listing_queue) = bounded(ADMIN_QUEUE);
+    let (changes, change_queue) = bounded(ADMIN_QUEUE);
+    let (refusals, refusal_queue) = bounded(REFUSAL_QUEUE);
+    let mut threads = Vec::new();
+    for (name, count, queue, serve) in [
+        ("worker", settings.workers, traffic_queue, Desk::forward as fn(&Desk, Exchange)),
+        ("listings", 1, listing_queue, Desk::administer),
+        // One thread, because the supervisor makes one change at a time anyway.
+        ("changes", 1, change_queue, Desk::administer),
+        ("refuser", REFUSERS, refusal_queue, Desk::refuse),
+    ] {
+        for k in 0..count {
+            let (desk, queue) = (desk.clone(), queue.clone());
+            let thread = thread::Builder::new().name(format!("{name}-{k}"));
+            threads.push(thread.spawn(move || desk.work(&queue, serve))?);
+        }
+    }
+    Ok((Queues { traffic, listings, changes, refusals }, threads))
+}
+
+impl Queues {
+    /// Puts a request where it belongs. Never waits.
+    pub(super) fn put(&self, incoming: Incoming, turn: Turn) {
+        let Some(request) = incoming.request() else { return };
+        let queue = match Endpoint::at(path_of(request.url())) {
+            Some(endpoint) if endpoint.is_slow() => &self.changes,
+            Some(_) => &self.listings,
+            None => &self.traffic,
+        };
+        let full = match queue.try_send(Job { incoming, turn }) {
+            Ok(()) => return,
+            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => job,
+        };
+        if let Err(
+            TrySendError::Full(Job { incoming, turn }) | TrySendError::Disconnected(Job { incoming, turn }),
+        ) = self.refusals.try_send(full)
+        {
+            turn.end_connection();
+            drop(incoming);
+        }
+    }
+}
+
+/// The path of a target that was not checked yet, in origin or absolute form.
+fn path_of(target: &str) -> &str {
+    let origin = match target.split_once("://") {
+        Some((_, rest)) if !target.starts_with('/') => rest.find('/').map_or("/", |at| &rest[at..]),
+        _ => target,
+    };
+    origin.split('?').next().unwrap_or_default()
+}
+
+impl Desk {
+    fn work(&self, queue: &Receiver<Job>, serve: fn(&Desk, Exchange)) {
+        for Job { incoming, turn } in queue {
+            // A panic ends one connection, never the thread.
+            let served = catch_unwind(AssertUnwindSafe(|| {
+                if let Some(exchange) = Exchange::admit(incoming, turn, self.shutdown.begun()) {
+                    serve(self, exchange);
+                }
+            }));
+            if served.is_err() {
+                log::error!("serving a request panicked");
+            }
+        }
+    }
+
+    fn refuse(&self, exchange: Exchange) {
+        exchange.reply(&Reply::try_again("too many requests are waiting"));
+    }
+
+    fn administer(&self, mut exchange: Exchange) {
+        let Some(endpoint) = Endpoint::at(exchange.path()) else {
+            // The queue was chosen by the same path, so there is one.
+            return self.forward(exchange);
+        };
+        match exchange.small_body(BODY_LIMIT) {
+            Ok(Some(body)) => {
+                let reply = self.admin.handle(endpoint, exchange.method(), &body);
+                exchange.reply(&reply);
+            }
+            Ok(None) => {
+                let text = format!("the request body is longer than {BODY_LIMIT} bytes");
+                exchange.reply(&Reply::failure(StatusCode::PAYLOAD_TOO_LARGE, &text));
+            }
+            Err(error) => exchange.reply_to_broken_body(&error),
+        }
+    }
+
+    fn forward(&self, mut exchange: Exchange) {
+        let outcome = match exchange.outbound() {
+            Ok(mut outbound) => {
+                let outcome = self.forwarder.forward(&mut outbound);
+                let spent = outbound.body.is_spent();
+                if spent {
+                    exchange.body_was_read();
+                }
+                outcome
+            }
+            Err(error) => Err(Failure::Client(error)),
+        };
+        match outcome {
+            Ok(answer) if self.maps_404 && answer.status == StatusCode::NOT_FOUND => {
+                let reply = missing_endpoint(exchange.path(), answer);
+                exchange.reply(&reply);
+            }
+            Ok(answer) => exchange.relay(answer),
+            Err(Failure::Client(error)) => exchange.reply_to_broken_body(&error),
+            Err(failure) => exchange.reply(&reply_to(&failure)),
+        }
+    }
+}
+
+/// The contract's answer to a path that the replicas do not have.
+fn missing_endpoint(path: &str, mut answer: Answer) -> Reply {
+    // Read to its end, so that the connection to the replica can be used again; a replica that has more to say about
+    // a missing page than this loses the connection.
+    const MOST: u64 = 64 * 1024;
+    let _ = std::io::copy(&mut std::io::Read::take(&mut answer.body, MOST), &mut std::io::sink());
+    let text = format!("'{path}' endpoint does not exist in server replicas");
+    Reply::failure(StatusCode::BAD_REQUEST, &text)
+}
+
+/// What a client is told when there is no answer; addresses stay in the log.
+fn reply_to(failure: &Failure) -> Reply {
+    match failure {
+        Failure::NoReplica => Reply::try_again("no replica is serving"),
+        Failure::Unreachable(_) => Reply::failure(StatusCode::BAD_GATEWAY, "no replica answered the request"),
+        Failure::TimedOut(_) => {
+            Reply::failure(StatusCode::GATEWAY_TIMEOUT, "the replica did not answer in time")
+        }
+        Failure::Unsendable(why) => {
+            Reply::failure(StatusCode::BAD_REQUEST, &format!("the request cannot be forwarded: {why}"))
+        }
+        Failure::Client(_) => Reply::failure(StatusCode::BAD_REQUEST, "the request body is broken"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_queued_by_the_path_that_admission_will_see() {
+        for (target, path) in [
+            ("/rep", "/rep"),
+            ("/rep?x=/add", "/rep"),
+            ("/", "/"),
+            ("/a://b/rep", "/a://b/rep"),
+            ("http://a/rep?x", "/rep"),
+            ("http://a:80/add", "/add"),
+            ("http://a", "/"),
+            ("", ""),
+            ("*", "*"),
+        ] {
+            assert_eq!(path_of(target), path, "{target}");
+        }
+    }
+}
