@@ -1,16 +1,41 @@
 //! Ringmaster: a consistent-hashing HTTP load balancer that keeps its own replicas alive.
+//!
+//! # The house, from the ground up
+//! Read it in this order; each module imports only from those above it in this list (`tests/architecture.rs` holds
+//! that).
+//!
+//! | floor | module | what it is |
+//! |---|---|---|
+//! | 0 | [`ring`] | which server owns a key: slots, virtual servers, schemes; no threads, no network |
+//! | 0 | [`replica`], [`shutdown`], [`dial`] | a replica's name and address; the end; how HTTP clients are set up |
+//! | 1 | [`balance`], [`heartbeat`], [`launcher`] | choosing; one pulse; starting and stopping (docker, processes) |
+//! | 2 | [`fleet`] | replicas, ring and in-flight counts behind one mutex |
+//! | 3 | [`supervisor`], [`forward`] | changes to the fleet; one request carried to a replica |
+//! | 4 | [`watchdog`], [`admin`] | those who ask the supervisor for changes |
+//! | 5 | [`front`] | one HTTP request in, one answer out |
+//! | 6 | [`config`], [`server`], [`ring_report`] | settings; everything wired together; a ring in words |
+//! | 7 | `main.rs` | parse, start, wait for a signal, stop |
 
-pub mod admin;
-pub mod balance;
+pub mod ring;
+
 pub mod dial;
-pub mod fleet;
-pub mod forward;
-pub mod front;
+pub mod replica;
+pub mod shutdown;
+
+pub mod balance;
 pub mod heartbeat;
 pub mod launcher;
-pub mod replica;
-pub mod ring;
-pub mod ring_report;
-pub mod shutdown;
+
+pub mod fleet;
+
+pub mod forward;
 pub mod supervisor;
+
+pub mod admin;
 pub mod watchdog;
+
+pub mod front;
+
+pub mod config;
+pub mod ring_report;
+pub mod server;

@@ -1,2 +1,78 @@
-//! The program.
-fn main() {}
+//! The program: reads its settings, starts the balancer, waits for a signal, and stops it.
+
+use std::env;
+use std::ffi::OsString;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::{self, ExitCode};
+use std::time::Duration;
+
+use ringmaster::config::{self, Invocation, Settings};
+use ringmaster::heartbeat::{Heartbeat, Pulse};
+use ringmaster::ring_report;
+use ringmaster::server::{self, Server};
+
+/// How long `ringmaster health` waits for an answer.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+
+fn main() -> ExitCode {
+    let args: Vec<OsString> = env::args_os().skip(1).collect();
+    if args.first().is_some_and(|word| word == "replica") {
+        return ringmaster_replica::main("ringmaster replica", args.into_iter().skip(1));
+    }
+    match config::invocation(args, |name| env::var(name).ok()) {
+        Ok(Invocation::Serve(settings)) => serve(&settings),
+        Ok(Invocation::Ring { shape, replicas, json }) => match ring_report::report(shape, replicas) {
+            Ok(report) if json => tell(&(report.to_json() + "\n")),
+            Ok(report) => tell(&report.to_string()),
+            Err(why) => fail(&why, 2),
+        },
+        Ok(Invocation::Health(address)) => health(address),
+        Ok(Invocation::Tell(text)) => tell(&text),
+        Err(why) => fail(&why, 2),
+    }
+}
+
+fn serve(settings: &Settings) -> ExitCode {
+    let from_environment = || env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
+    let filter = settings.log.clone().unwrap_or_else(from_environment);
+    env_logger::Builder::new().parse_filters(&filter).format_timestamp_millis().format_target(false).init();
+    let (signals, signal) = crossbeam_channel::bounded(1);
+    let mut seen = false;
+    let on_signal = move || {
+        if std::mem::replace(&mut seen, true) {
+            log::warn!("second signal: ending at once");
+            process::exit(130);
+        }
+        let _ = signals.try_send(());
+    };
+    if let Err(error) = ctrlc::set_handler(on_signal) {
+        return fail(&format!("cannot wait for signals: {error}"), 1);
+    }
+    match Server::start(settings, server::launcher(settings)) {
+        Ok(server) => {
+            let _ = signal.recv();
+            server.stop();
+            ExitCode::SUCCESS
+        }
+        Err(why) => fail(&why, 1),
+    }
+}
+
+fn health(address: SocketAddr) -> ExitCode {
+    match Heartbeat::new(HEALTH_TIMEOUT).pulse(address) {
+        Pulse::Good(_) => tell("a replica answers\n"),
+        Pulse::Missed(why) => fail(&why, 1),
+    }
+}
+
+fn tell(text: &str) -> ExitCode {
+    // Nobody reads any further: no reason to complain.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+fn fail(why: &str, status: u8) -> ExitCode {
+    eprintln!("ringmaster: {why}");
+    ExitCode::from(status)
+}

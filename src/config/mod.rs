@@ -1,0 +1,324 @@
+//! Settings: from flags and environment to values that everything behind them can rely on.
+//!
+//! Two levels: `options` knows texts, flags and the help; here texts become checked, typed settings, and past this
+//! file nothing can be wrong with them. A bad value is one line that names where it was given, what it was, and what
+//! is allowed.
+
+mod options;
+
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::launcher::DockerSettings;
+use crate::ring::{Probing, Scheme, Shape};
+use crate::supervisor::{OnExit, RespawnName};
+use crate::{forward, front, supervisor, watchdog};
+use options::{Given, SETTINGS};
+
+/// Most replicas when nobody says otherwise: beyond this one machine is not the right place any more.
+const MOST_REPLICAS: usize = 256;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Invocation {
+    /// The balancer.
+    Serve(Box<Settings>),
+    /// A picture of a ring in words, without starting anything.
+    Ring {
+        /// The ring's measures.
+        shape: Shape,
+        /// How many servers stand on it.
+        replicas: u32,
+        /// As JSON.
+        json: bool,
+    },
+    /// Whether the balancer at this address has a replica that answers.
+    Health(SocketAddr),
+    /// A text for the user: help or version.
+    Tell(String),
+}
+
+/// Everything the balancer is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// How many replicas it starts with.
+    pub replicas: usize,
+    /// The ring they stand on.
+    pub ring: Shape,
+    /// How they are started.
+    pub launcher: Launcher,
+    /// See [`supervisor::Settings`].
+    pub supervisor: supervisor::Settings,
+    /// See [`watchdog::Settings`].
+    pub watchdog: watchdog::Settings,
+    /// See [`forward::Settings`].
+    pub forward: forward::Settings,
+    /// See [`front::Settings`].
+    pub front: front::Settings,
+    /// What is logged; `None` leaves it to `RUST_LOG`.
+    pub log: Option<String>,
+}
+
+/// How replicas are started.
+#[derive(Clone, Debug)]
+pub enum Launcher {
+    /// As child processes.
+    Process,
+    /// As containers.
+    Docker(DockerSettings),
+}
+
+/// Reads the command line (without the program's name) and the environment.
+///
+/// # Errors
+/// One line that names what is wrong and what is allowed.
+pub fn invocation(
+    args: impl IntoIterator<Item = OsString>,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Invocation, String> {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    let command = match args.first().and_then(|word| word.to_str()) {
+        Some(word) if !word.starts_with('-') => {
+            let word = word.to_owned();
+            args.remove(0);
+            word
+        }
+        _ => "serve".to_owned(),
+    };
+    let given = Given::read(args, environment)?;
+    if given.help {
+        return Ok(Invocation::Tell(help()));
+    }
+    if given.version {
+        return Ok(Invocation::Tell(format!("ringmaster {}\n", env!("CARGO_PKG_VERSION"))));
+    }
+    match command.as_str() {
+        "serve" => Ok(Invocation::Serve(Box::new(settings(&given)?))),
+        "ring" => {
+            let shape = shape(&given)?;
+            Ok(Invocation::Ring {
+                shape,
+                replicas: given.number("replicas", 1..=u32::MAX)?,
+                json: given.json,
+            })
+        }
+        "health" => Ok(Invocation::Health(given.address("listen")?)),
+        other => {
+            Err(format!("unknown command '{other}': there are serve, replica, ring and health, see --help"))
+        }
+    }
+}
+
+fn settings(given: &Given) -> Result<Settings, String> {
+    if given.json {
+        return Err("--json goes with 'ringmaster ring'".to_owned());
+    }
+    let time = |name, most| given.duration(name, Duration::from_millis(1)..=Duration::from_secs(most));
+    let ring = shape(given)?;
+    let max_replicas = max_replicas(given, ring)?;
+    let replicas = given.number("replicas", 1..=max_replicas)?;
+    let heartbeat_timeout = time("heartbeat-timeout", 60)?;
+    let drain_timeout = time("drain-timeout", 3600)?;
+    Ok(Settings {
+        listen: given.address("listen")?,
+        replicas,
+        ring,
+        launcher: launcher(given, ring)?,
+        supervisor: supervisor::Settings {
+            min_replicas: given.number("min-replicas", 1..=replicas)?,
+            max_replicas,
+            start_timeout: time("start-timeout", 600)?,
+            heartbeat_timeout,
+            drain_timeout,
+            respawn_name: given
+                .choice("respawn-name", &[("same", RespawnName::Same), ("random", RespawnName::Random)])?,
+            on_exit: given.choice("on-exit", &[("remove", OnExit::Remove), ("keep", OnExit::Keep)])?,
+        },
+        watchdog: watchdog::Settings {
+            interval: given
+                .duration("heartbeat-interval", Duration::from_millis(10)..=Duration::from_secs(60))?,
+            timeout: heartbeat_timeout,
+            fall: given.number("fall", 1..=100)?,
+            max_replicas,
+        },
+        forward: forward::Settings {
+            connect_timeout: time("connect-timeout", 60)?,
+            request_timeout: time("request-timeout", 3600)?,
+            max_replicas,
+        },
+        front: front::Settings {
+            workers: given.number("workers", 1..=1024)?,
+            queue: given.number("queue", 1..=1_000_000)?,
+            maps_404: given.choice("replica-404", &[("map", true), ("pass", false)])?,
+            idle_timeout: given
+                .duration("idle-timeout", Duration::from_secs(1)..=Duration::from_secs(3600))?,
+            drain_timeout,
+        },
+        log: given.is_given("log").then(|| given.plain("log")),
+    })
+}
+
+fn shape(given: &Given) -> Result<Shape, String> {
+    let probing =
+        given.choice("probing", &[("linear", Probing::Linear), ("quadratic", Probing::Quadratic)])?;
+    let scheme =
+        given.choice("scheme", &[("even", Scheme::Even), ("statement", Scheme::Statement(probing))])?;
+    if given.is_given("probing") && scheme == Scheme::Even {
+        return Err("--probing goes with --scheme statement: scheme even does not probe".to_owned());
+    }
+    let slots = given.number("slots", Shape::MIN_SLOTS..=Shape::MAX_SLOTS)?;
+    let virtual_servers = given.number("virtual-servers", 1..=slots)?;
+    Shape::new(scheme, slots, virtual_servers)
+}
+
+fn max_replicas(given: &Given, ring: Shape) -> Result<usize, String> {
+    let room = ring.slots() / ring.virtual_servers();
+    match given.plain("max-replicas").as_str() {
+        "auto" => Ok(room.min(MOST_REPLICAS)),
+        _ => given.number("max-replicas", 1..=room),
+    }
+}
+
+fn launcher(given: &Given, ring: Shape) -> Result<Launcher, String> {
+    // Read in any case: a bad value is told even while it is not used.
+    let docker = DockerSettings {
+        image: given.word("image", "_.:/@-")?,
+        network: given.word("network", "_.-")?,
+        fleet: given.word("fleet", "_.-")?,
+        ring_shape: format!("{}/{}/{}", ring.scheme(), ring.slots(), ring.virtual_servers()),
+        memory: given.word("replica-memory", "")?,
+        pids: given.number("replica-pids", 16..=1_000_000)?,
+    };
+    let is_docker = given.choice("launcher", &[("process", false), ("docker", true)])?;
+    if !is_docker && given.is_given("on-exit") && given.plain("on-exit") == "keep" {
+        return Err(
+            "--on-exit: 'keep' goes with --launcher docker: processes end with the balancer".to_owned()
+        );
+    }
+    Ok(if is_docker { Launcher::Docker(docker) } else { Launcher::Process })
+}
+
+fn help() -> String {
+    let mut text = String::from(
+        "Ringmaster: a consistent-hashing HTTP load balancer that keeps its own replicas alive.\n\n\
+         Usage: ringmaster [serve] [SETTINGS]     run the balancer\n       \
+         ringmaster ring [SETTINGS] [--json]  show a ring's slots and shares, start nothing\n       \
+         ringmaster health [--listen ...]  exit 0 if a replica answers through the balancer\n       \
+         ringmaster replica [...]          be a replica; see ringmaster replica --help\n\n\
+         Settings, each also from the environment (--listen is RINGMASTER_LISTEN):\n",
+    );
+    for setting in &SETTINGS {
+        let flag = format!("--{} {}", setting.name, setting.value);
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {flag:<28} {} [{}]", setting.help, setting.default);
+    }
+    text.push_str("  -h, --help                   this text\n  -V, --version                the version\n");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str, environment: &[(&str, &str)]) -> Result<Invocation, String> {
+        let find = |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, v)| v.to_string());
+        invocation(line.split_whitespace().map(OsString::from), find)
+    }
+
+    fn serve(line: &str, environment: &[(&str, &str)]) -> Settings {
+        match read(line, environment) {
+            Ok(Invocation::Serve(settings)) => *settings,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let settings = serve("", &[]);
+        assert_eq!(settings.listen, "127.0.0.1:5000".parse().unwrap());
+        assert_eq!(settings.replicas, 3);
+        assert_eq!(settings.ring, Shape::default());
+        assert!(matches!(settings.launcher, Launcher::Process));
+        assert_eq!(settings.watchdog.interval, Duration::from_millis(500));
+        assert_eq!(settings.watchdog.fall, 2);
+        assert_eq!(settings.supervisor.min_replicas, 1);
+        assert_eq!(settings.supervisor.max_replicas, 56);
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_environment_and_that_over_the_default() {
+        let environment = [("RINGMASTER_WORKERS", "7"), ("RINGMASTER_QUEUE", ""), ("RINGMASTER_FALL", "3")];
+        let settings = serve("--workers 9", &environment);
+        assert_eq!((settings.front.workers, settings.front.queue, settings.watchdog.fall), (9, 1024, 3));
+        assert_eq!(serve("serve --workers=8", &environment).front.workers, 8);
+    }
+
+    #[test]
+    fn a_bad_value_is_one_line_that_names_flag_value_and_what_is_allowed() {
+        for (line, error) in [
+            ("--workers 0", "--workers: '0' is not a number from 1 to 1024"),
+            ("--workers", "--workers needs a value"),
+            ("--replicas 57", "--replicas: '57' is not a number from 1 to 56"),
+            ("--max-replicas 57", "--max-replicas: '57' is not a number from 1 to 56"),
+            ("--min-replicas 4", "--min-replicas: '4' is not a number from 1 to 3"),
+            (
+                "--listen localhost",
+                "--listen: 'localhost' is not an address and port, like 127.0.0.1:5000 or [::]:5000",
+            ),
+            ("--launcher podman", "--launcher: 'podman' is not process or docker"),
+            ("--scheme md5", "--scheme: 'md5' is not even or statement"),
+            ("--probing linear", "--probing goes with --scheme statement: scheme even does not probe"),
+            ("--slots 1", "--slots: '1' is not a number from 2 to 65536"),
+            ("--virtual-servers 513", "--virtual-servers: '513' is not a number from 1 to 512"),
+            (
+                "--heartbeat-interval 5",
+                "--heartbeat-interval: '5' is not a time from 10ms to 60s, like 500ms, 2s or 1m",
+            ),
+            ("--image -v/:/host", "--image: '-v/:/host' is not a name of letters, digits and _.:/@-"),
+            ("--network a;b", "--network: 'a;b' is not a name of letters, digits and _.-"),
+            (
+                "--on-exit keep",
+                "--on-exit: 'keep' goes with --launcher docker: processes end with the balancer",
+            ),
+            ("--json", "--json goes with 'ringmaster ring'"),
+            ("--no-such 1", "unknown flag '--no-such', see --help"),
+            ("-x", "unknown flag '-x', see --help"),
+            ("serve now", "unexpected 'now', see --help"),
+            ("dance", "unknown command 'dance': there are serve, replica, ring and health, see --help"),
+        ] {
+            assert_eq!(read(line, &[]).unwrap_err(), error, "{line}");
+        }
+        let error = read("", &[("RINGMASTER_FALL", "x")]).unwrap_err();
+        assert_eq!(error, "RINGMASTER_FALL: 'x' is not a number from 1 to 100");
+    }
+
+    #[test]
+    fn other_commands_and_texts() {
+        assert!(matches!(
+            read("ring --replicas 5 --json", &[]),
+            Ok(Invocation::Ring { replicas: 5, json: true, .. })
+        ));
+        assert!(matches!(read("health", &[]), Ok(Invocation::Health(_))));
+        assert!(
+            matches!(read("--version", &[]), Ok(Invocation::Tell(text)) if text.starts_with("ringmaster 0."))
+        );
+        let Ok(Invocation::Tell(help)) = read("--help", &[]) else { panic!("help is a text") };
+        for setting in &SETTINGS {
+            assert!(help.contains(&format!("--{} ", setting.name)), "{}", setting.name);
+        }
+        assert!(help.lines().all(|line| line.len() <= 110), "help fits a terminal");
+    }
+
+    #[test]
+    fn the_readme_lists_every_setting_with_its_default() {
+        let readme = include_str!("../../README.md");
+        for setting in &SETTINGS {
+            let row = format!("| `--{}` | `{}` |", setting.name, setting.default);
+            assert!(readme.contains(&row), "README.md lacks a row that begins {row}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The whole program as a value: everything is wired together here, started in order, and stopped in order.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+
+use crate::admin::Admin;
+use crate::config::{self, Settings};
+use crate::fleet::Fleet;
+use crate::forward::Forwarder;
+use crate::front::Front;
+use crate::launcher::{Docker, Launcher, Processes};
+use crate::shutdown::Shutdown;
+use crate::supervisor::Supervisor;
+use crate::watchdog::Watchdog;
+
+/// A running balancer.
+pub struct Server {
+    address: SocketAddr,
+    fleet: Fleet,
+    front: Front,
+    watchdog: Watchdog,
+    supervisor: Supervisor,
+    shutdown: Shutdown,
+}
+
+impl Server {
+    /// Starts a balancer. It listens when this returns; replicas come up meanwhile and join as they do.
+    ///
+    /// # Errors
+    /// What could not be started and why. Nothing is left running then.
+    pub fn start(settings: &Settings, launcher: Box<dyn Launcher>) -> Result<Server, String> {
+        // First of all the port: if it is taken, no replica is touched.
+        let listen = settings.listen;
+        let cannot_listen = |error| format!("cannot listen on {listen}: {error}");
+        let socket = TcpListener::bind(listen).map_err(cannot_listen)?;
+        let address = socket.local_addr().map_err(cannot_listen)?;
+        let no_threads = |error| format!("cannot start threads: {error}");
+
+        let shutdown = Shutdown::default();
+        let fleet = Fleet::new(settings.ring);
+        let supervisor =
+            Supervisor::new(fleet.clone(), launcher, settings.supervisor.clone(), shutdown.clone())
+                .map_err(no_threads)?;
+        supervisor.open(settings.replicas).map_err(|error| error.to_string())?;
+        let watchdog = Watchdog::start(fleet.clone(), supervisor.clone(), settings.watchdog.clone())
+            .map_err(no_threads)?;
+        let admin = Admin::new(supervisor.clone());
+        let forwarder = Forwarder::new(fleet.clone(), &settings.forward);
+        let front = Front::open(socket, admin, forwarder, settings.front.clone(), shutdown.clone());
+        match front {
+            Ok(front) => {
+                log::info!("listening on {address}");
+                Ok(Server { address, fleet, front, watchdog, supervisor, shutdown })
+            }
+            Err(error) => {
+                shutdown.begin();
+                watchdog.stop();
+                supervisor.close();
+                Err(format!("cannot serve on {address}: {error}"))
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its replicas, for whoever embeds a balancer and wants to look inside.
+    pub fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// Ends it: no new connections, requests under way are answered, then the replicas go.
+    pub fn stop(self) {
+        log::info!("shutting down");
+        self.shutdown.begin();
+        self.front.close();
+        self.watchdog.stop();
+        self.supervisor.close();
+        log::info!("stopped");
+    }
+}
+
+/// The launcher that the settings ask for.
+pub fn launcher(settings: &Settings) -> Box<dyn Launcher> {
+    match &settings.launcher {
+        // Our own program serves as the replica; this path leads to it also after the file was replaced.
+        config::Launcher::Process => Box::new(Processes::new(PathBuf::from("/proc/self/exe"))),
+        config::Launcher::Docker(docker) => Box::new(Docker::new(docker.clone())),
+    }
+}
