@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Everything that has to hold, in one command: format, lints, tests, documentation, scripts, and the whole program on
+# real containers. Where there is no Docker engine or no Compose, the containers are skipped, and a line that begins
+# with SKIPPED says why; with REQUIRE_DOCKER=1 that is a failure instead.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+# Runs one command, says which and how long it took, and ends the script when it fails.
+step() {
+  local begin=$SECONDS
+  printf '\n==> %s\n' "$*"
+  "$@" || { printf '\nFAILED after %d s: %s\n' $((SECONDS - begin)) "$*" >&2; exit 1; }
+  printf '<== %d s\n' $((SECONDS - begin))
+}
+
+# Prints why the container tests cannot run here; prints nothing where they can.
+docker_problem() {
+  if ! command -v docker >/dev/null; then
+    echo "there is no docker command"
+  elif ! docker version --format '{{.Server.Version}}' >/dev/null 2>&1; then
+    echo "no Docker engine answers"
+  elif ! docker compose version >/dev/null 2>&1; then
+    echo "the docker command has no Compose (v2) plugin"
+  fi
+}
+
+step cargo fmt --all --check
+step cargo clippy --workspace --all-targets --locked -- -D warnings
+# With --show-output, so that the times and counts that tests print are seen.
+step cargo test --workspace --locked -- --show-output
+step env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
+for script in run_tests.sh .ci/run; do
+  step bash -n "$script"
+done
+
+problem=$(docker_problem)
+if [ -z "$problem" ]; then
+  step docker compose build
+  # One at a time: the contract fixes the names of the replicas' containers, and the engine has each name once.
+  step env RINGMASTER_DOCKER_TESTS=1 cargo test --locked --test docker -- --nocapture --test-threads=1
+  printf '\nAll passed, with containers, in %d s.\n' "$SECONDS"
+elif [ "${REQUIRE_DOCKER:-0}" = 1 ]; then
+  printf '\nFAILED: the container tests are required (REQUIRE_DOCKER=1), but %s.\n' "$problem" >&2
+  exit 1
+else
+  printf '\nSKIPPED: the images and the container tests (tests/docker), because %s.\n' "$problem"
+  printf 'All else passed in %d s.\n' "$SECONDS"
+fi
