@@ -26,10 +26,7 @@ pub(crate) fn answer_to(head: &Head, server_id: &str) -> Answer {
         ("GET" | "HEAD", "/home") => {
             Answer::json("200 OK", &format!("Hello from Server: {server_id}"), "successful")
         }
-        ("GET" | "HEAD", "/heartbeat") => Answer {
-            status: "200 OK",
-            body: Vec::new(),
-        },
+        ("GET" | "HEAD", "/heartbeat") => Answer { status: "200 OK", body: Vec::new() },
         ("GET" | "HEAD", _) => not_found(path),
         _ => not_found(&format!("{method} {path}")),
     }
@@ -44,10 +41,9 @@ fn not_found(what: &str) -> Answer {
 pub(crate) fn answer_to_refused(refusal: Refusal) -> Answer {
     let (status, message) = match refusal {
         Refusal::Malformed => ("400 Bad Request", "<Error> The request is not understood"),
-        Refusal::HeadTooLarge => (
-            "431 Request Header Fields Too Large",
-            "<Error> The request head is too large",
-        ),
+        Refusal::HeadTooLarge => {
+            ("431 Request Header Fields Too Large", "<Error> The request head is too large")
+        }
         Refusal::BodyTooLarge => ("413 Content Too Large", "<Error> The request body is too large"),
     };
     Answer::json(status, message, "failure")
@@ -56,11 +52,7 @@ pub(crate) fn answer_to_refused(refusal: Refusal) -> Answer {
 impl Answer {
     fn json(status: &'static str, message: &str, outcome: &str) -> Self {
         // Two strings always serialise; a body of nothing would be the mildest way to be wrong about that.
-        let body = serde_json::to_vec(&Envelope {
-            message,
-            status: outcome,
-        })
-        .unwrap_or_default();
+        let body = serde_json::to_vec(&Envelope { message, status: outcome }).unwrap_or_default();
         Self { status, body }
     }
 
@@ -80,11 +72,7 @@ impl Answer {
     }
 
     fn encode(&self, connection: &str, with_body: bool) -> Vec<u8> {
-        let content_type = if self.body.is_empty() {
-            ""
-        } else {
-            "Content-Type: application/json\r\n"
-        };
+        let content_type = if self.body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
         let (status, length) = (self.status, self.body.len());
         let head = format!("HTTP/1.1 {status}\r\n{content_type}Content-Length: {length}\r\n{connection}\r\n");
         let mut bytes = head.into_bytes();
@@ -100,9 +88,7 @@ mod tests {
     use super::*;
 
     fn body_of(request_line: &str, server_id: &str) -> (&'static str, String) {
-        let (head, _) = Head::parse(format!("{request_line} HTTP/1.1\r\n\r\n").as_bytes())
-            .unwrap()
-            .unwrap();
+        let (head, _) = Head::parse(format!("{request_line} HTTP/1.1\r\n\r\n").as_bytes()).unwrap().unwrap();
         let answer = answer_to(&head, server_id);
         (answer.status, String::from_utf8(answer.body).unwrap())
     }
@@ -125,11 +111,7 @@ mod tests {
             ("POST /home", "S1", "404 Not Found", post),
         ];
         for (request_line, server_id, status, body) in table {
-            assert_eq!(
-                body_of(request_line, server_id),
-                (status, body.to_owned()),
-                "{request_line}"
-            );
+            assert_eq!(body_of(request_line, server_id), (status, body.to_owned()), "{request_line}");
         }
         for path in ["/", "/home/", "//home", "/HOME", "/Heartbeat", "*"] {
             assert_eq!(body_of(&format!("GET {path}"), "S1").0, "404 Not Found", "{path}");

@@ -41,10 +41,7 @@ pub(crate) struct Incoming<R> {
 
 impl<R: Read> Incoming<R> {
     pub(crate) fn new(source: R) -> Self {
-        Self {
-            source,
-            received: Vec::new(),
-        }
+        Self { source, received: Vec::new() }
     }
 
     /// Waits for the head of the next request. Its body has to be skipped before the next call.
@@ -87,20 +84,12 @@ impl<R: Read> Incoming<R> {
     /// Takes one line, counts it against `left`, and returns it without its end, which has to be a full CR LF.
     fn line(&mut self, left: &mut u64) -> Result<Vec<u8>, End> {
         loop {
-            let end = self
-                .received
-                .iter()
-                .take(MAX_LINE)
-                .position(|byte| *byte == b'\n');
+            let end = self.received.iter().take(MAX_LINE).position(|byte| *byte == b'\n');
             if let Some(end) = end {
                 let mut line: Vec<u8> = self.received.drain(..=end).collect();
                 take(left, line.len() as u64)?;
                 line.pop();
-                return if line.pop() == Some(b'\r') {
-                    Ok(line)
-                } else {
-                    Err(Refusal::Malformed.into())
-                };
+                return if line.pop() == Some(b'\r') { Ok(line) } else { Err(Refusal::Malformed.into()) };
             }
             if self.received.len() >= MAX_LINE {
                 return Err(Refusal::Malformed.into());
@@ -147,9 +136,7 @@ fn take(left: &mut u64, amount: u64) -> Result<(), Refusal> {
 fn chunk_size(line: &[u8]) -> Option<u64> {
     let digits = line.split(|byte| *byte == b';').next()?.trim_ascii_end();
     let text = str::from_utf8(digits).ok()?;
-    text.bytes()
-        .all(|byte| byte.is_ascii_hexdigit())
-        .then(|| u64::from_str_radix(text, 16).ok())?
+    text.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u64::from_str_radix(text, 16).ok())?
 }
 
 #[cfg(test)]
@@ -175,11 +162,7 @@ mod tests {
         let mut whole = Incoming::new(text.as_bytes());
         let outcome = whole.skip_body(Framing::Chunked);
         let mut dripping = Incoming::new(Drip(text.as_bytes()));
-        assert_eq!(
-            dripping.skip_body(Framing::Chunked),
-            outcome,
-            "{text:?} byte by byte"
-        );
+        assert_eq!(dripping.skip_body(Framing::Chunked), outcome, "{text:?} byte by byte");
         (outcome, String::from_utf8(whole.received).unwrap())
     }
 
@@ -192,11 +175,7 @@ mod tests {
             "a\r\n0\r\n\r\nGET /\r\n0\r\nTrailer: x\r\nOther: y\r\n\r\n",
         ];
         for body in bodies {
-            assert_eq!(
-                skip(&format!("{body}GET /next")),
-                (Ok(()), "GET /next".to_owned()),
-                "{body:?}"
-            );
+            assert_eq!(skip(&format!("{body}GET /next")), (Ok(()), "GET /next".to_owned()), "{body:?}");
             for end in 0..body.len() {
                 assert_eq!(skip(&body[..end]).0, Err(End::Gone), "{:?}", &body[..end]);
             }

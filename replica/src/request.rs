@@ -64,11 +64,7 @@ impl Head {
             return Err(Refusal::Malformed);
         };
         let http_1_0 = minor == 0;
-        let keep_alive = if http_1_0 {
-            lists(request.headers, "Connection", "keep-alive")
-        } else {
-            true
-        };
+        let keep_alive = if http_1_0 { lists(request.headers, "Connection", "keep-alive") } else { true };
         let head = Self {
             method: method.to_owned(),
             path: target.split('?').next().unwrap_or(target).to_owned(),
@@ -101,16 +97,11 @@ fn framing(headers: &[Header], http_1_0: bool) -> Result<Framing, Refusal> {
 /// Digits only: `parse` alone would also take a sign.
 fn decimal(value: &[u8]) -> Option<u64> {
     let text = str::from_utf8(value).ok()?;
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())?
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 fn values<'a>(headers: &'a [Header], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-    headers
-        .iter()
-        .filter(move |header| header.name.eq_ignore_ascii_case(name))
-        .map(|header| header.value)
+    headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
 }
 
 /// Whether the comma-separated values of a header contain `word`.
@@ -139,10 +130,7 @@ mod tests {
             assert_eq!(parse(&whole[..end]), Ok(None), "{:?}", &whole[..end]);
         }
         let (head, length) = parse(&format!("{whole}GET /next")).unwrap().unwrap();
-        assert_eq!(
-            (head.method.as_str(), head.path.as_str(), length),
-            ("GET", "/home", whole.len())
-        );
+        assert_eq!((head.method.as_str(), head.path.as_str(), length), ("GET", "/home", whole.len()));
     }
 
     #[test]
@@ -154,10 +142,7 @@ mod tests {
             ("content-length:0\r\n", Ok(Framing::Length(0))),
             ("Content-Length: 1073741824\r\n", Ok(Framing::Length(MAX_BODY))),
             ("Content-Length: 1073741825\r\n", Err(Refusal::BodyTooLarge)),
-            (
-                "Content-Length: 9999999999999999999\r\n",
-                Err(Refusal::BodyTooLarge),
-            ),
+            ("Content-Length: 9999999999999999999\r\n", Err(Refusal::BodyTooLarge)),
             ("Content-Length: 18446744073709551616\r\n", bad),
             ("Content-Length: +5\r\n", bad),
             ("Content-Length: -5\r\n", bad),
@@ -169,24 +154,14 @@ mod tests {
             ("Transfer-Encoding: Chunked\r\n", Ok(Framing::Chunked)),
             ("Transfer-Encoding: gzip\r\n", bad),
             ("Transfer-Encoding: gzip, chunked\r\n", bad),
-            (
-                "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-                bad,
-            ),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", bad),
             ("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", bad),
             ("Content-Length: 5\r\nTransfer-Encoding: identity\r\n", bad),
         ];
         for (headers, expected) in table {
-            assert_eq!(
-                with_headers("1.1", headers).map(|head| head.body),
-                expected,
-                "{headers:?}"
-            );
+            assert_eq!(with_headers("1.1", headers).map(|head| head.body), expected, "{headers:?}");
         }
-        assert_eq!(
-            with_headers("1.0", "Transfer-Encoding: chunked\r\n"),
-            Err(Refusal::Malformed)
-        );
+        assert_eq!(with_headers("1.0", "Transfer-Encoding: chunked\r\n"), Err(Refusal::Malformed));
     }
 
     #[test]
@@ -203,22 +178,10 @@ mod tests {
             ("1.0", "Connection: keep-alive, close\r\n", false),
         ];
         for (version, headers, expected) in table {
-            assert_eq!(
-                with_headers(version, headers).unwrap().keep_alive,
-                expected,
-                "{version} {headers:?}"
-            );
+            assert_eq!(with_headers(version, headers).unwrap().keep_alive, expected, "{version} {headers:?}");
         }
-        assert!(
-            with_headers("1.1", "Expect: 100-Continue\r\n")
-                .unwrap()
-                .expects_continue
-        );
-        assert!(
-            !with_headers("1.0", "Expect: 100-continue\r\n")
-                .unwrap()
-                .expects_continue
-        );
+        assert!(with_headers("1.1", "Expect: 100-Continue\r\n").unwrap().expects_continue);
+        assert!(!with_headers("1.0", "Expect: 100-continue\r\n").unwrap().expects_continue);
         assert!(!with_headers("1.1", "").unwrap().expects_continue);
     }
 
@@ -231,14 +194,8 @@ mod tests {
         assert!(matches!(parse(&of_size(MAX_HEAD)), Ok(Some((_, MAX_HEAD)))));
         assert_eq!(parse(&of_size(MAX_HEAD + 1)), Err(Refusal::HeadTooLarge));
         assert_eq!(parse(&of_size(MAX_HEAD + 1)[..MAX_HEAD - 1]), Ok(None));
-        assert_eq!(
-            parse(&of_size(MAX_HEAD + 1)[..MAX_HEAD]),
-            Err(Refusal::HeadTooLarge)
-        );
+        assert_eq!(parse(&of_size(MAX_HEAD + 1)[..MAX_HEAD]), Err(Refusal::HeadTooLarge));
         assert!(with_headers("1.1", &"X: y\r\n".repeat(MAX_HEADERS)).is_ok());
-        assert_eq!(
-            with_headers("1.1", &"X: y\r\n".repeat(MAX_HEADERS + 1)),
-            Err(Refusal::HeadTooLarge)
-        );
+        assert_eq!(with_headers("1.1", &"X: y\r\n".repeat(MAX_HEADERS + 1)), Err(Refusal::HeadTooLarge));
     }
 }

@@ -48,11 +48,7 @@ impl Replica {
             let server_id: Arc<str> = settings.server_id.into();
             move || accept(&listener, &connections, &server_id)
         })?;
-        Ok(Self {
-            addr,
-            connections,
-            acceptor: Some(acceptor),
-        })
+        Ok(Self { addr, connections, acceptor: Some(acceptor) })
     }
 
     /// The address it listens on, with the port that the system chose if that was left to it.
@@ -111,12 +107,9 @@ fn accept(listener: &TcpListener, connections: &Connections, server_id: &Arc<str
         let server_id = Arc::clone(server_id);
         // A connection that gets no thread, or whose thread panics, is closed by the drop of `connection`. How one
         // ends is its client's concern alone, so its outcome is not looked at.
-        let _ = thread::Builder::new()
-            .name("connection".into())
-            .stack_size(STACK_SIZE)
-            .spawn(move || {
-                let _ = connection::serve(&connection.stream, &server_id);
-            });
+        let _ = thread::Builder::new().name("connection".into()).stack_size(STACK_SIZE).spawn(move || {
+            let _ = connection::serve(&connection.stream, &server_id);
+        });
     }
 }
 
@@ -145,10 +138,7 @@ struct Connection {
 
 impl Connections {
     fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            open: Arc::default(),
-        }
+        Self { limit, open: Arc::default() }
     }
 
     /// Counts a connection in, or drops it, and so closes it, when there are too many or the replica stops.
@@ -160,11 +150,7 @@ impl Connections {
         let (key, stream) = (open.next_key, Arc::new(stream));
         open.next_key += 1;
         open.streams.insert(key, Arc::clone(&stream));
-        Some(Connection {
-            key,
-            stream,
-            connections: self.clone(),
-        })
+        Some(Connection { key, stream, connections: self.clone() })
     }
 
     /// Cuts all connections and lets none enter any more.

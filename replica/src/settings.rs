@@ -91,33 +91,22 @@ pub fn settings_from(
         Some(listen) => listen,
         None => (Ipv4Addr::UNSPECIFIED, port(env("PORT"))?).into(),
     };
-    let server_id = server_id
-        .or_else(|| env("SERVER_ID"))
-        .unwrap_or_else(|| DEFAULT_SERVER_ID.into());
-    Ok(Invocation::Run(Settings {
-        listen,
-        server_id,
-        announce,
-        end_with_stdin,
-    }))
+    let server_id = server_id.or_else(|| env("SERVER_ID")).unwrap_or_else(|| DEFAULT_SERVER_ID.into());
+    Ok(Invocation::Run(Settings { listen, server_id, announce, end_with_stdin }))
 }
 
 // Values are quoted with `{:?}` below, so that an error stays one line whatever is in them.
 
 fn address(parser: &mut Parser) -> Result<SocketAddr, String> {
     let allowed = "an IP address and a port, such as 0.0.0.0:5000 or [::1]:0";
-    let value = parser
-        .value()
-        .map_err(|_| format!("--listen needs a value: {allowed}"))?;
+    let value = parser.value().map_err(|_| format!("--listen needs a value: {allowed}"))?;
     let parsed = value.to_str().and_then(|text| text.parse().ok());
     parsed.ok_or_else(|| format!("--listen {value:?} is not {allowed}"))
 }
 
 fn name(parser: &mut Parser) -> Result<String, String> {
     let allowed = "a name of one or more characters in UTF-8";
-    let value = parser
-        .value()
-        .map_err(|_| format!("--server-id needs a value: {allowed}"))?;
+    let value = parser.value().map_err(|_| format!("--server-id needs a value: {allowed}"))?;
     let parsed = value.to_str().filter(|text| !text.is_empty()).map(str::to_owned);
     parsed.ok_or_else(|| format!("--server-id {value:?} is not {allowed}"))
 }
@@ -125,9 +114,7 @@ fn name(parser: &mut Parser) -> Result<String, String> {
 fn port(variable: Option<String>) -> Result<u16, String> {
     match variable {
         None => Ok(DEFAULT_PORT),
-        Some(text) => text
-            .parse()
-            .map_err(|_| format!("PORT {text:?} is not a port from 0 to {}", u16::MAX)),
+        Some(text) => text.parse().map_err(|_| format!("PORT {text:?} is not a port from 0 to {}", u16::MAX)),
     }
 }
 
@@ -143,12 +130,7 @@ mod tests {
     type Variables<'a> = &'a [(&'a str, &'a str)];
 
     fn read(args: &[&str], variables: Variables) -> Result<Invocation, String> {
-        let env = |name: &str| {
-            variables
-                .iter()
-                .find(|(n, _)| *n == name)
-                .map(|(_, v)| v.to_string())
-        };
+        let env = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string());
         settings_from(args.iter().map(OsString::from), env)
     }
 
@@ -163,12 +145,7 @@ mod tests {
             (&["--listen=[::1]:7"], both, "[::1]:7", "S1"),
             (&["--server-id", "S2"], both, "0.0.0.0:8080", "S2"),
             // A variable that is not needed is not looked at: PORT may be meant for the program that started us.
-            (
-                &["--listen", "127.0.0.1:1"],
-                &[("PORT", "http")],
-                "127.0.0.1:1",
-                "unnamed",
-            ),
+            (&["--listen", "127.0.0.1:1"], &[("PORT", "http")], "127.0.0.1:1", "unnamed"),
         ];
         for (args, variables, listen, server_id) in table {
             let Ok(Invocation::Run(settings)) = read(args, variables) else {
@@ -182,13 +159,9 @@ mod tests {
 
     #[test]
     fn switches() {
-        let Ok(Invocation::Run(settings)) = read(&["--announce"], &[]) else {
-            panic!()
-        };
+        let Ok(Invocation::Run(settings)) = read(&["--announce"], &[]) else { panic!() };
         assert!(settings.announce && !settings.end_with_stdin);
-        let Ok(Invocation::Run(settings)) = read(&["--end-with-stdin"], &[]) else {
-            panic!()
-        };
+        let Ok(Invocation::Run(settings)) = read(&["--end-with-stdin"], &[]) else { panic!() };
         assert!(!settings.announce && settings.end_with_stdin);
         assert_eq!(read(&["--help"], &[]), Ok(Invocation::Help));
         assert_eq!(read(&["--version"], &[("PORT", "x")]), Ok(Invocation::Version));
@@ -197,16 +170,8 @@ mod tests {
     #[test]
     fn an_error_is_one_line_with_the_name_and_the_value() {
         let table: &[(&[&str], Variables, &[&str])] = &[
-            (
-                &["--listen", "localhost:80"],
-                &[],
-                &["--listen", "localhost:80", "0.0.0.0:5000"],
-            ),
-            (
-                &["--listen", "127.0.0.1"],
-                &[],
-                &["--listen", "127.0.0.1", "port"],
-            ),
+            (&["--listen", "localhost:80"], &[], &["--listen", "localhost:80", "0.0.0.0:5000"]),
+            (&["--listen", "127.0.0.1"], &[], &["--listen", "127.0.0.1", "port"]),
             (&["--listen", "a\nb"], &[], &["--listen", "a\\nb"]),
             (&["--listen"], &[], &["--listen", "needs a value"]),
             (&["--server-id", ""], &[], &["--server-id", "\"\"", "one or more"]),
@@ -219,9 +184,7 @@ mod tests {
             (&[], &[("PORT", "65536")], &["PORT", "65536", "65535"]),
         ];
         for (args, variables, words) in table {
-            let Err(message) = read(args, variables) else {
-                panic!("{args:?} {variables:?} was accepted")
-            };
+            let Err(message) = read(args, variables) else { panic!("{args:?} {variables:?} was accepted") };
             assert_eq!(message.lines().count(), 1, "{message}");
             for word in *words {
                 assert!(message.contains(word), "{word:?} is missing in {message:?}");

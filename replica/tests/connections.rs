@@ -16,23 +16,15 @@ fn a_connection_stays_open_until_asked_to_close() {
         client.expect(HOME);
     }
     client.send("GET /heartbeat HTTP/1.1\r\nConnection: close\r\n\r\n");
-    assert_eq!(
-        client.rest(),
-        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    );
+    assert_eq!(client.rest(), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
 }
 
 #[test]
 fn after_a_close_nothing_more_is_answered() {
     let replica = replica();
     let mut client = Client::connect(replica.addr());
-    client.send(format!(
-        "GET /heartbeat HTTP/1.1\r\nConnection: close\r\n\r\n{GET_HOME}"
-    ));
-    assert_eq!(
-        client.rest(),
-        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    );
+    client.send(format!("GET /heartbeat HTTP/1.1\r\nConnection: close\r\n\r\n{GET_HOME}"));
+    assert_eq!(client.rest(), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
 }
 
 #[test]
@@ -74,10 +66,7 @@ fn a_body_is_not_taken_for_the_next_request() {
             "Transfer-Encoding: chunked\r\n\r\n{:x};a=b\r\n{GET_HOME}\r\n0\r\nX: y\r\n\r\n",
             GET_HOME.len()
         ),
-        format!(
-            "Transfer-Encoding: chunked\r\n\r\n{:X}\r\n{long}\r\n0\r\n\r\n",
-            long.len()
-        ),
+        format!("Transfer-Encoding: chunked\r\n\r\n{:X}\r\n{long}\r\n0\r\n\r\n", long.len()),
     ];
     let replica = replica();
     let mut client = Client::connect(replica.addr());
@@ -103,10 +92,7 @@ fn a_client_that_waits_is_told_to_continue() {
 #[test]
 fn what_cannot_be_framed_is_refused_and_the_connection_closed() {
     let table = [
-        (
-            "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(),
-            400,
-        ),
+        ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(), 400),
         ("Content-Length: five\r\n\r\n".to_owned(), 400),
         ("Content-Length: -1\r\n\r\n".to_owned(), 400),
         ("Content-Length: 1\r\nContent-Length: 2\r\n\r\n".to_owned(), 400),
@@ -123,14 +109,8 @@ fn what_cannot_be_framed_is_refused_and_the_connection_closed() {
         client.send(format!("GET /home HTTP/1.1\r\n{headers}{GET_HOME}"));
         let answer = client.rest();
         let start: String = headers.chars().take(60).collect();
-        assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status} ")),
-            "{start:?}: {answer}"
-        );
-        assert!(
-            answer.contains("\r\nConnection: close\r\n"),
-            "{start:?}: {answer}"
-        );
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{start:?}: {answer}");
+        assert!(answer.contains("\r\nConnection: close\r\n"), "{start:?}: {answer}");
         assert!(answer.ends_with(r#","status":"failure"}"#), "{start:?}: {answer}");
         assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{start:?}: {answer}");
     }

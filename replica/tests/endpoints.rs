@@ -45,20 +45,11 @@ fn anything_else_is_not_found() {
          \r\n\
          {\"message\":\"<Error> '/other' is not an endpoint of this server\",\"status\":\"failure\"}"
     );
-    for request in [
-        "GET /",
-        "GET /home/",
-        "POST /home",
-        "PUT /heartbeat",
-        "DELETE /home",
-        "OPTIONS *",
-        "BREW /tea",
-    ] {
+    for request in
+        ["GET /", "GET /home/", "POST /home", "PUT /heartbeat", "DELETE /home", "OPTIONS *", "BREW /tea"]
+    {
         let answer = exchange(&format!("{request} HTTP/1.1"), "");
-        assert!(
-            answer.starts_with("HTTP/1.1 404 Not Found\r\n"),
-            "{request}: {answer}"
-        );
+        assert!(answer.starts_with("HTTP/1.1 404 Not Found\r\n"), "{request}: {answer}");
         assert!(
             answer.ends_with(r#" is not an endpoint of this server","status":"failure"}"#),
             "{request}: {answer}"

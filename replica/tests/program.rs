@@ -29,22 +29,11 @@ struct Program {
 impl Program {
     /// Runs a command with `--announce` in it and waits for the announcement.
     fn start(command: &mut Command) -> Self {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let addr = line
-            .strip_prefix("listening on ")
-            .and_then(|rest| rest.strip_suffix('\n'));
-        let addr = addr
-            .unwrap_or_else(|| panic!("announced {line:?}"))
-            .parse()
-            .unwrap();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let addr = line.strip_prefix("listening on ").and_then(|rest| rest.strip_suffix('\n'));
+        let addr = addr.unwrap_or_else(|| panic!("announced {line:?}")).parse().unwrap();
         Self { child, addr }
     }
 
@@ -58,13 +47,7 @@ impl Program {
     fn signal(&self, name: &str) {
         // The shell's own `kill`, since not every system has it as a program.
         let script = format!("kill -{name} {}", self.child.id());
-        assert!(
-            Command::new("sh")
-                .args(["-c", &script])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
     }
 
     /// The exit status once the program has ended; `None` for an end by a signal that it did not handle.
@@ -98,13 +81,7 @@ fn announces_the_port_that_the_system_chose() {
     program.signal("TERM");
     program.end();
     let mut more = String::new();
-    program
-        .child
-        .stdout
-        .take()
-        .unwrap()
-        .read_to_string(&mut more)
-        .unwrap();
+    program.child.stdout.take().unwrap().read_to_string(&mut more).unwrap();
     assert_eq!(more, "");
 }
 
@@ -160,16 +137,8 @@ fn accepting_goes_on_after_file_descriptors_ran_out() {
 
 /// Runs the program to its end, which has to be soon.
 fn run(command: &mut Command) -> (Option<i32>, String, String) {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command.stdin(Stdio::null()).output().unwrap();
-    (
-        status.code(),
-        String::from_utf8(stdout).unwrap(),
-        String::from_utf8(stderr).unwrap(),
-    )
+    let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
 #[test]
@@ -180,15 +149,8 @@ fn bad_settings_end_it_with_status_2_and_one_line() {
         (run(binary().env("PORT", "http")), "PORT"),
     ];
     for ((status, stdout, stderr), word) in runs {
-        assert_eq!(
-            (status, stdout.as_str(), stderr.lines().count()),
-            (Some(2), "", 1),
-            "{stderr}"
-        );
-        assert!(
-            stderr.starts_with("ringmaster-replica: ") && stderr.contains(word),
-            "{stderr}"
-        );
+        assert_eq!((status, stdout.as_str(), stderr.lines().count()), (Some(2), "", 1), "{stderr}");
+        assert!(stderr.starts_with("ringmaster-replica: ") && stderr.contains(word), "{stderr}");
     }
 }
 
@@ -197,11 +159,7 @@ fn an_address_in_use_ends_it_with_status_1_and_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap().to_string();
     let (status, stdout, stderr) = run(binary().args(["--announce", "--listen", &addr]));
-    assert_eq!(
-        (status, stdout.as_str(), stderr.lines().count()),
-        (Some(1), "", 1),
-        "{stderr}"
-    );
+    assert_eq!((status, stdout.as_str(), stderr.lines().count()), (Some(1), "", 1), "{stderr}");
     assert!(stderr.contains(&addr), "{stderr}");
 }
 
@@ -209,15 +167,7 @@ fn an_address_in_use_ends_it_with_status_1_and_one_line() {
 fn help_and_version_go_to_standard_output() {
     let (status, stdout, stderr) = run(binary().arg("--help"));
     assert_eq!((status, stderr.as_str()), (Some(0), ""));
-    for flag in [
-        "--listen",
-        "--server-id",
-        "--announce",
-        "--end-with-stdin",
-        "--help",
-        "--version",
-        "PORT",
-    ] {
+    for flag in ["--listen", "--server-id", "--announce", "--end-with-stdin", "--help", "--version", "PORT"] {
         assert!(stdout.contains(flag), "{flag} is missing in {stdout}");
     }
     let version = format!("ringmaster-replica {}\n", env!("CARGO_PKG_VERSION"));

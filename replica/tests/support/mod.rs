@@ -20,12 +20,7 @@ pub fn replica() -> Replica {
 
 /// The settings of that replica for a given address.
 pub fn settings(listen: SocketAddr) -> Settings {
-    Settings {
-        listen,
-        server_id: "S1".into(),
-        announce: false,
-        end_with_stdin: false,
-    }
+    Settings { listen, server_id: "S1".into(), announce: false, end_with_stdin: false }
 }
 
 /// The answer to `GET /home` of that replica on a connection that stays open, byte by byte.
@@ -50,9 +45,7 @@ impl Client {
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self {
-            stream: BufReader::new(stream),
-        }
+        Self { stream: BufReader::new(stream) }
     }
 
     /// Sends bytes as they are.
@@ -94,10 +87,7 @@ impl Client {
             }
         }
         let status = lines[0].split(' ').nth(1).unwrap().parse().unwrap();
-        let length = lines
-            .iter()
-            .find_map(|line| line.strip_prefix("Content-Length: "))
-            .unwrap();
+        let length = lines.iter().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
         let mut body = vec![0; length.parse().unwrap()];
         self.stream.read_exact(&mut body).unwrap();
         (status, String::from_utf8(body).unwrap())
