@@ -228,3 +228,65 @@ impl Answer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outbound(method: Method, body: Body<'_>) -> Outbound<'_> {
+        let target = PathAndQuery::from_static("/");
+        Outbound { method, target, headers: HeaderMap::new(), client: IpAddr::from([127, 0, 0, 1]), body }
+    }
+
+    fn unreachable() -> Failure {
+        Failure::Unreachable(String::new())
+    }
+
+    fn timed_out() -> Failure {
+        Failure::TimedOut(String::new())
+    }
+
+    /// The retry rule as a table: what failed, whether anything was sent, and which methods may try another replica.
+    #[test]
+    fn only_what_was_not_sent_or_is_idempotent_is_tried_again() {
+        let methods = [Method::GET, Method::PUT, Method::DELETE, Method::POST, Method::PATCH];
+        for (failure, sent, may_retry) in [
+            (unreachable as fn() -> Failure, false, [true; 5]),
+            (unreachable, true, [true, true, true, false, false]),
+            (timed_out, false, [true; 5]),
+            (timed_out, true, [false; 5]),
+            (|| Failure::Unsendable(String::new()), false, [false; 5]),
+        ] {
+            for (method, may_retry) in methods.iter().zip(may_retry) {
+                let mut request = outbound(method.clone(), Body::Whole(b"x".to_vec()));
+                let failed = judge(failure(), sent, &mut request);
+                assert_eq!(failed.may_retry, may_retry, "{method}, sent: {sent}, {:?}", failed.failure);
+            }
+        }
+    }
+
+    #[test]
+    fn a_streamed_body_is_sent_once() {
+        let long = vec![0; REPLAYABLE + 1];
+        let mut source = long.as_slice();
+        let body = Body::read(&mut source, Some(long.len() as u64)).unwrap();
+        let mut request = outbound(Method::PUT, body);
+        assert!(judge(unreachable(), false, &mut request).may_retry, "nobody has read from it yet");
+        if let Body::Stream(stream) = &mut request.body {
+            std::io::copy(stream, &mut std::io::sink()).unwrap();
+        }
+        assert!(!judge(unreachable(), true, &mut request).may_retry);
+    }
+
+    #[test]
+    fn a_client_that_broke_off_is_the_clients_fault() {
+        let mut source = &b"short"[..];
+        let body = Body::read(&mut source, Some(REPLAYABLE as u64 * 2)).unwrap();
+        let mut request = outbound(Method::PUT, body);
+        if let Body::Stream(stream) = &mut request.body {
+            assert!(std::io::copy(stream, &mut std::io::sink()).is_err());
+        }
+        let failed = judge(unreachable(), true, &mut request);
+        assert!(!failed.may_retry && matches!(failed.failure, Failure::Client(_)));
+    }
+}

@@ -1,4 +1,4 @@
-//! The wire to a replica, with a count of what went out: the retry rule asks it whether anything was sent.
+//! The wire to a replica, which notes whether anything went out on it: the retry rule asks that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
