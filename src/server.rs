@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use crate::admin::Admin;
 use crate::config::{self, Settings};
@@ -21,6 +22,7 @@ pub struct Server {
     watchdog: Watchdog,
     supervisor: Supervisor,
     shutdown: Shutdown,
+    drain_timeout: Duration,
 }
 
 impl Server {
@@ -46,16 +48,17 @@ impl Server {
             .map_err(no_threads)?;
         let admin = Admin::new(supervisor.clone());
         let forwarder = Forwarder::new(fleet.clone(), &settings.forward);
-        let front = Front::open(socket, admin, forwarder, settings.front.clone(), shutdown.clone());
+        let front = Front::open(socket, admin, forwarder, &settings.front, shutdown.clone());
+        let drain_timeout = settings.supervisor.drain_timeout;
         match front {
             Ok(front) => {
                 log::info!("listening on {address}");
-                Ok(Server { address, fleet, front, watchdog, supervisor, shutdown })
+                Ok(Server { address, fleet, front, watchdog, supervisor, shutdown, drain_timeout })
             }
             Err(error) => {
                 shutdown.begin();
                 watchdog.stop();
-                supervisor.close();
+                supervisor.close(Instant::now());
                 Err(format!("cannot serve on {address}: {error}"))
             }
         }
@@ -75,9 +78,10 @@ impl Server {
     pub fn stop(self) {
         log::info!("shutting down");
         self.shutdown.begin();
-        self.front.close();
+        let deadline = Instant::now() + self.drain_timeout;
+        self.front.close(deadline);
         self.watchdog.stop();
-        self.supervisor.close();
+        self.supervisor.close(deadline);
         log::info!("stopped");
     }
 }

@@ -122,7 +122,6 @@ fn settings(given: &Given) -> Result<Settings, String> {
     let max_replicas = max_replicas(given, ring)?;
     let replicas = given.number("replicas", 1..=max_replicas)?;
     let heartbeat_timeout = time("heartbeat-timeout", 60)?;
-    let drain_timeout = time("drain-timeout", 3600)?;
     Ok(Settings {
         listen: given.address("listen")?,
         replicas,
@@ -133,7 +132,7 @@ fn settings(given: &Given) -> Result<Settings, String> {
             max_replicas,
             start_timeout: time("start-timeout", 600)?,
             heartbeat_timeout,
-            drain_timeout,
+            drain_timeout: time("drain-timeout", 3600)?,
             respawn_name: given
                 .choice("respawn-name", &[("same", RespawnName::Same), ("random", RespawnName::Random)])?,
             on_exit: given.choice("on-exit", &[("remove", OnExit::Remove), ("keep", OnExit::Keep)])?,
@@ -156,7 +155,6 @@ fn settings(given: &Given) -> Result<Settings, String> {
             maps_404: given.choice("replica-404", &[("map", true), ("pass", false)])?,
             idle_timeout: given
                 .duration("idle-timeout", Duration::from_secs(1)..=Duration::from_secs(3600))?,
-            drain_timeout,
         },
         log: given.is_given("log").then(|| given.plain("log")),
     })

@@ -18,14 +18,15 @@ pub enum Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    /// A body that ends where `source` does. A short one is read at once, a long one as it is forwarded.
+    /// A body of `length` bytes of `source`, or all of it where no length is given. A short one is read at once, a
+    /// long one as it is forwarded. Nothing past the length is read.
     ///
     /// # Errors
     /// The source's, when it fails before it is known whether the body is short.
     pub fn read(source: &'a mut dyn Read, length: Option<u64>) -> io::Result<Body<'a>> {
         let mut head = Vec::new();
         if length.is_none_or(|length| length <= REPLAYABLE as u64) {
-            (&mut *source).take(REPLAYABLE as u64 + 1).read_to_end(&mut head)?;
+            (&mut *source).take(length.unwrap_or(REPLAYABLE as u64 + 1)).read_to_end(&mut head)?;
             if let Some(length) = length.filter(|&length| length != head.len() as u64) {
                 return Err(short(head.len() as u64, length));
             }
@@ -88,7 +89,11 @@ impl Read for Stream<'_> {
     /// for the whole, and ureq would ask for the missing bytes for ever.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.touched = true;
+        let left = self.length.map_or(u64::MAX, |length| length - self.seen);
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        let buffer = &mut buffer[..wanted];
         let read = match self.head.len() - self.at {
+            _ if wanted == 0 => Ok(0),
             0 => self.rest.read(buffer),
             _ => (&self.head[self.at..]).read(buffer).inspect(|n| self.at += n),
         };

@@ -9,20 +9,24 @@
 //! from the queue. The doorman makes such connections after new clients have come, as long as they make the pool
 //! start threads: when one more does not, an idle thread took it, and nobody can be waiting.
 //!
-//! It sees that clients have come from the system's count of accepted connections, a read of some 20 µs, and looks
-//! every few milliseconds. Reading the table of all connections instead would take milliseconds each time.
+//! It sees that clients have come from the system's count of accepted connections, a read of some 20 µs. Reading the
+//! table of all connections instead would take milliseconds each time. The count is that of the whole network
+//! namespace, so others' connections (a second balancer's doorman, say) call ours too; when that was for nothing, it
+//! takes its time before it looks again.
 
 use std::fs::File;
 use std::io::Read;
 use std::net::{Shutdown as Half, SocketAddr, TcpStream};
+use std::ops::RangeInclusive;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::shutdown::Shutdown;
 
-/// Time between two looks: the longest that a connection waits unnoticed.
-const LOOK: Duration = Duration::from_millis(5);
+/// Shortest and longest time between two looks: how long a connection may wait unnoticed while clients are coming,
+/// and otherwise.
+const LOOKS: RangeInclusive<Duration> = Duration::from_millis(5)..=Duration::from_millis(50);
 
 /// Time after which the doorman tries even though nobody seems to have come. It covers what the counts cannot show,
 /// a pool thread that ended at the moment another was started, and keeps tiny_http's accept call from ever waiting
@@ -48,34 +52,39 @@ pub(super) fn start(door: SocketAddr, shutdown: Shutdown) -> std::io::Result<Joi
         let accepted = Accepted::open();
         let mut seen = accepted.count();
         let mut last = Instant::now();
-        while !shutdown.sleep(LOOK) {
-            let now = accepted.count();
-            if now != seen || last.elapsed() >= ROUTINE {
-                let_in(door);
-                // Our own connections count as accepted too.
-                seen = accepted.count();
-                last = Instant::now();
+        let mut pause = *LOOKS.end();
+        while !shutdown.sleep(pause) {
+            if accepted.count() == seen && last.elapsed() < ROUTINE {
+                continue;
             }
+            pause = match let_in(door) {
+                true => *LOOKS.start(),
+                false => (pause * 2).min(*LOOKS.end()),
+            };
+            // Our own connections count as accepted too.
+            seen = accepted.count();
+            last = Instant::now();
         }
     })
 }
 
-/// Makes connections until one more does not make the pool start a thread.
-fn let_in(door: SocketAddr) {
-    let (mut batch, mut idle_seen, mut given_up) = (1, 0, 0);
+/// Makes connections until one more does not make the pool start a thread; whether any did.
+fn let_in(door: SocketAddr) -> bool {
+    let (mut batch, mut idle_seen, mut given_up, mut grown) = (1, 0, 0, false);
     // A pool that miscounts does so for as long as a thread takes to wake up; it is asked twice.
     while idle_seen < 2 && given_up < MOST_GIVEN_UP {
         let before = threads();
         if !visit(door, batch) {
             given_up += 1;
         } else if threads() > before {
-            (idle_seen, given_up) = (0, 0);
+            (idle_seen, given_up, grown) = (0, 0, true);
             batch = (batch * 2).min(LARGEST_BATCH);
         } else {
             idle_seen += 1;
             batch = 1;
         }
     }
+    grown
 }
 
 /// Opens `batch` connections, says on each that nothing will come, and waits until all have been served; whether

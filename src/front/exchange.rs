@@ -13,6 +13,7 @@ use super::respond::{self, Fate};
 use super::turns::Turn;
 use crate::admin::Reply;
 use crate::forward::{Answer, Body, Outbound};
+use crate::shutdown::Shutdown;
 
 /// A request whose head is sound, with the right to answer it. Dropping it unanswered ends the connection.
 pub(super) struct Exchange {
@@ -24,15 +25,15 @@ pub(super) struct Exchange {
     body_read: bool,
     /// tiny_http ends the connection by itself after this request.
     closes_itself: bool,
-    /// The balancer is shutting down: the connection ends with this answer.
-    closing: bool,
+    /// Asked when the answer is written: once it has begun, connections end with their answers.
+    shutdown: Shutdown,
     /// Last, because fields are dropped in order: the next request's turn comes when this one is done with.
     turn: Turn,
 }
 
 impl Exchange {
     /// Admits a request, or answers that it is not admitted and ends its connection.
-    pub(super) fn admit(incoming: Incoming, turn: Turn, closing: bool) -> Option<Exchange> {
+    pub(super) fn admit(incoming: Incoming, turn: Turn, shutdown: &Shutdown) -> Option<Exchange> {
         let connection = incoming.connection();
         let checked = incoming.request().map(|request| {
             let head = admission::admit(&raw_head(request))?;
@@ -43,7 +44,15 @@ impl Exchange {
             Ok((head, closes_itself)) => {
                 let body_read = head.framing == Framing::None;
                 let request = Some(incoming.into_request()?);
-                Some(Exchange { request, head, connection, body_read, closes_itself, closing, turn })
+                Some(Exchange {
+                    request,
+                    head,
+                    connection,
+                    body_read,
+                    closes_itself,
+                    shutdown: shutdown.clone(),
+                    turn,
+                })
             }
             Err(Refusal { status, why }) => {
                 log::debug!("request from {} refused: {status}: {why}", connection.peer());
@@ -97,7 +106,7 @@ impl Exchange {
             Framing::Chunked => None,
         };
         if let Some(request) = self.request.as_mut() {
-            request.as_reader().take(limit + 1).read_to_end(&mut bytes)?;
+            request.as_reader().take(announced.unwrap_or(limit + 1)).read_to_end(&mut bytes)?;
         }
         let read = bytes.len() as u64;
         if announced.is_some_and(|length| length != read) {
@@ -165,7 +174,7 @@ impl Exchange {
     }
 
     fn fate(&self) -> Fate {
-        match (self.closing || !self.body_read || !self.head.keeps_alive, self.head.is_old) {
+        match (self.shutdown.begun() || !self.body_read || !self.head.keeps_alive, self.head.is_old) {
             (true, _) => Fate::Close,
             (false, true) => Fate::KeepAliveOld,
             (false, false) => Fate::KeepAlive,

@@ -40,8 +40,6 @@ pub struct Settings {
     pub maps_404: bool,
     /// How long a client may say nothing, or not read, before its connection ends.
     pub idle_timeout: Duration,
-    /// How long requests under way have to be answered when the front closes.
-    pub drain_timeout: Duration,
 }
 
 /// The open front.
@@ -51,7 +49,6 @@ pub struct Front {
     receiver: JoinHandle<()>,
     doorman: JoinHandle<()>,
     shutdown: Shutdown,
-    settings: Settings,
 }
 
 impl Front {
@@ -63,25 +60,25 @@ impl Front {
         socket: TcpListener,
         admin: Admin,
         forwarder: Forwarder,
-        settings: Settings,
+        settings: &Settings,
         shutdown: Shutdown,
     ) -> io::Result<Front> {
-        let (queues, _workers) = workers::start(&settings, admin, forwarder, shutdown.clone())?;
+        let (queues, _workers) = workers::start(settings, admin, forwarder, shutdown.clone())?;
         let turns = Turns::new(Box::new(move |incoming, turn| queues.put(incoming, turn)));
         let (listener, receiver) =
             Listener::start(socket, settings.idle_timeout, turns.clone(), shutdown.clone())?;
         let doorman = doorman::start(listener.own_door(), shutdown.clone())?;
-        Ok(Front { listener, turns, receiver, doorman, shutdown, settings })
+        Ok(Front { listener, turns, receiver, doorman, shutdown })
     }
 
-    /// Closes the front: no new connections, and whatever was accepted is answered, within the drain timeout.
-    /// `shutdown` must have begun.
-    pub fn close(self) {
+    /// Closes the front: no new connections, and whatever was accepted is answered, until `deadline`. `shutdown` must
+    /// have begun.
+    pub fn close(self, deadline: Instant) {
         debug_assert!(self.shutdown.begun(), "the front closes when the program ends");
         self.listener.close();
-        let busy = self.turns.wait_until_idle(Instant::now() + self.settings.drain_timeout);
+        let busy = self.turns.wait_until_quiet(deadline);
         if busy > 0 {
-            log::warn!("{busy} requests are still under way after {:?}", self.settings.drain_timeout);
+            log::warn!("{busy} requests are still under way at the end of the drain timeout");
         }
         self.listener.release();
         for thread in [self.receiver, self.doorman] {

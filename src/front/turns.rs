@@ -20,6 +20,10 @@ const MOST_PARKED: usize = 32;
 /// comes out within milliseconds and may look like requests; after that the client's port may be used again.
 const REMEMBERED: Duration = Duration::from_secs(1);
 
+/// How long there must have been no request until nobody is taken to be about to send one. Clients that keep their
+/// connection have been told with their last answer that it ends, and need a moment to take that in.
+const QUIET: Duration = Duration::from_millis(100);
+
 /// What takes a request whose turn it is.
 pub(super) type Onward = Box<dyn Fn(Incoming, Turn) + Send + Sync>;
 
@@ -36,6 +40,8 @@ pub(super) struct Turns {
 struct Connections {
     busy: HashMap<SocketAddr, Waiting>,
     ended: HashMap<SocketAddr, Instant>,
+    /// Requests that were taken in so far.
+    arrived: u64,
 }
 
 /// What waits behind the request under way on one connection.
@@ -60,6 +66,7 @@ impl Turns {
     pub(super) fn arrive(self: &Arc<Self>, incoming: Incoming) {
         let connection = incoming.connection();
         let mut connections = self.lock();
+        connections.arrived += 1;
         if !connections.ended.is_empty() {
             connections.ended.retain(|_, since| since.elapsed() < REMEMBERED);
             if connections.ended.contains_key(&connection.peer()) {
@@ -85,15 +92,21 @@ impl Turns {
         (self.onward)(incoming, Turn { turns: self.clone(), connection });
     }
 
-    /// Waits until no request is under way, at most until `deadline`; returns how many connections still have one.
-    pub(super) fn wait_until_idle(&self, deadline: Instant) -> usize {
+    /// Waits until no request has been under way for [`QUIET`], at most until `deadline`; returns how many
+    /// connections still have one.
+    pub(super) fn wait_until_quiet(&self, deadline: Instant) -> usize {
         let mut connections = self.lock();
+        let (mut arrived, mut since) = (connections.arrived, Instant::now());
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if connections.busy.is_empty() || left.is_zero() {
+            if !connections.busy.is_empty() || connections.arrived != arrived {
+                (arrived, since) = (connections.arrived, Instant::now());
+            }
+            let now = Instant::now();
+            if now >= deadline || now - since >= QUIET {
                 return connections.busy.len();
             }
-            connections = self.idle.wait_timeout(connections, left).unwrap_or_else(PoisonError::into_inner).0;
+            let wait = QUIET.min(deadline - now);
+            connections = self.idle.wait_timeout(connections, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

@@ -117,7 +117,7 @@ impl Desk {
         for Job { incoming, turn } in queue {
             // A panic ends one connection, never the thread.
             let served = catch_unwind(AssertUnwindSafe(|| {
-                if let Some(exchange) = Exchange::admit(incoming, turn, self.shutdown.begun()) {
+                if let Some(exchange) = Exchange::admit(incoming, turn, &self.shutdown) {
                     serve(self, exchange);
                 }
             }));

@@ -127,7 +127,7 @@ impl Inner {
         self.check(n, hostnames, "Length of hostname list is more than removable instances")?;
         let leaving =
             self.fleet.leave(n, hostnames, self.settings.min_replicas).map_err(ChangeError::Refused)?;
-        self.drain(&leaving);
+        self.drain(&leaving, Instant::now() + self.settings.drain_timeout);
         let failures = self.stop_and_dismiss(&leaving, Some(STOP_GRACE));
         if failures.is_empty() {
             return Ok(self.fleet.listing());
@@ -139,10 +139,10 @@ impl Inner {
         )))
     }
 
-    pub(super) fn stop_everything(self: &Arc<Self>) {
+    pub(super) fn stop_everything(self: &Arc<Self>, deadline: Instant) {
         let everyone: Vec<ReplicaId> = self.fleet.replicas().iter().map(|replica| replica.id).collect();
         match self.fleet.leave(self.fleet.listing().len(), &[], 0) {
-            Ok(leaving) => self.drain(&leaving),
+            Ok(leaving) => self.drain(&leaving, deadline),
             Err(why) => log::warn!("stopping without draining: {why}"),
         }
         let failures = self.stop_and_dismiss(&everyone, Some(STOP_GRACE));
@@ -150,11 +150,12 @@ impl Inner {
         self.launcher.clean_up();
     }
 
-    fn drain(&self, ids: &[ReplicaId]) {
-        let left = self.fleet.wait_until_drained(ids, Instant::now() + self.settings.drain_timeout);
+    fn drain(&self, ids: &[ReplicaId], deadline: Instant) {
+        let left = self.fleet.wait_until_drained(ids, deadline);
         if left > 0 {
-            let timeout = self.settings.drain_timeout;
-            log::warn!("{left} requests are still in flight on leaving replicas after {timeout:?}");
+            log::warn!(
+                "{left} requests are still in flight on leaving replicas at the end of the drain timeout"
+            );
         }
     }
 

@@ -158,11 +158,11 @@ impl Supervisor {
         });
     }
 
-    /// Ends the fleet: with [`OnExit::Remove`] every replica is drained and stopped.
-    pub fn close(&self) {
+    /// Ends the fleet: with [`OnExit::Remove`] every replica is drained, until `deadline` at most, and stopped.
+    pub fn close(&self, deadline: Instant) {
         let _change = self.inner.lock_changes();
         if self.inner.settings.on_exit == OnExit::Remove {
-            self.inner.stop_everything();
+            self.inner.stop_everything(deadline);
         }
     }
 }

@@ -254,7 +254,8 @@ impl Rounds {
                     None => log::info!("{name} joined, launched in {took:.2} s"),
                 }
             }
-            Ok(Relaunch::NotNeeded) => {}
+            // Somebody else is at it, or the program is ending: no reason to ask again at once.
+            Ok(Relaunch::NotNeeded) => opinion.schedule.postpone(now + LONGEST_WAIT),
             Err(error) => {
                 let pause = opinion.schedule.failed(now);
                 log::error!("cannot launch {name}: {error}; next try in {} s", pause.as_secs());

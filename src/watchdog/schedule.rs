@@ -27,6 +27,11 @@ impl Schedule {
         pause
     }
 
+    /// Nothing is to be tried before `instant`; no launch failed.
+    pub fn postpone(&mut self, instant: Instant) {
+        self.not_before = Some(instant);
+    }
+
     /// A launch succeeded: the next failure starts from the beginning.
     pub fn succeeded(&mut self) {
         *self = Schedule::default();
