@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{self, ExitCode};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ringmaster::config::{self, Invocation, Settings};
 use ringmaster::heartbeat::{Heartbeat, Pulse};
@@ -14,6 +14,10 @@ use ringmaster::server::{self, Server};
 
 /// How long `ringmaster health` waits for an answer.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Signals closer together than this are one: a terminal that closes, `timeout` and others send to the process and
+/// to its group.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = env::args_os().skip(1).collect();
@@ -38,13 +42,17 @@ fn serve(settings: &Settings) -> ExitCode {
     let filter = settings.log.clone().unwrap_or_else(from_environment);
     env_logger::Builder::new().parse_filters(&filter).format_timestamp_millis().format_target(false).init();
     let (signals, signal) = crossbeam_channel::bounded(1);
-    let mut seen = false;
-    let on_signal = move || {
-        if std::mem::replace(&mut seen, true) {
+    let mut first: Option<Instant> = None;
+    let on_signal = move || match first {
+        None => {
+            first = Some(Instant::now());
+            let _ = signals.try_send(());
+        }
+        Some(first) if first.elapsed() < SAME_SIGNAL => {}
+        Some(_) => {
             log::warn!("second signal: ending at once");
             process::exit(130);
         }
-        let _ = signals.try_send(());
     };
     if let Err(error) = ctrlc::set_handler(on_signal) {
         return fail(&format!("cannot wait for signals: {error}"), 1);

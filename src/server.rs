@@ -29,14 +29,14 @@ impl Server {
     /// Starts a balancer. It listens when this returns; replicas come up meanwhile and join as they do.
     ///
     /// # Errors
-    /// What could not be started and why. Nothing is left running then.
+    /// What could not be started and why. Nothing that this has started is left running then.
     pub fn start(settings: &Settings, launcher: Box<dyn Launcher>) -> Result<Server, String> {
         // First of all the port: if it is taken, no replica is touched.
         let listen = settings.listen;
         let cannot_listen = |error| format!("cannot listen on {listen}: {error}");
         let socket = TcpListener::bind(listen).map_err(cannot_listen)?;
         let address = socket.local_addr().map_err(cannot_listen)?;
-        let no_threads = |error| format!("cannot start threads: {error}");
+        let no_threads = |error| format!("cannot serve on {address}: {error}");
 
         let shutdown = Shutdown::default();
         let fleet = Fleet::new(settings.ring);
@@ -44,22 +44,22 @@ impl Server {
             Supervisor::new(fleet.clone(), launcher, settings.supervisor.clone(), shutdown.clone())
                 .map_err(no_threads)?;
         supervisor.open(settings.replicas).map_err(|error| error.to_string())?;
-        let watchdog = Watchdog::start(fleet.clone(), supervisor.clone(), settings.watchdog.clone())
-            .map_err(no_threads)?;
+        let watchdog =
+            Watchdog::start(fleet.clone(), supervisor.clone(), settings.watchdog.clone(), shutdown.clone());
         let admin = Admin::new(supervisor.clone());
         let forwarder = Forwarder::new(fleet.clone(), &settings.forward);
         let front = Front::open(socket, admin, forwarder, &settings.front, shutdown.clone());
-        let drain_timeout = settings.supervisor.drain_timeout;
-        match front {
-            Ok(front) => {
+        match (watchdog, front) {
+            (Ok(watchdog), Ok(front)) => {
                 log::info!("listening on {address}");
+                let drain_timeout = settings.supervisor.drain_timeout;
                 Ok(Server { address, fleet, front, watchdog, supervisor, shutdown, drain_timeout })
             }
-            Err(error) => {
+            (Err(error), _) | (_, Err(error)) => {
+                // Threads that were started end when they see this.
                 shutdown.begin();
-                watchdog.stop();
                 supervisor.close(Instant::now());
-                Err(format!("cannot serve on {address}: {error}"))
+                Err(no_threads(error))
             }
         }
     }

@@ -92,13 +92,16 @@ impl Admin {
         Admin { supervisor }
     }
 
+    /// The answer to a method that an endpoint does not take; `None` for one that it does.
+    pub fn refusal(endpoint: Endpoint, method: &Method) -> Option<Reply> {
+        let text = format!("method {method} is not allowed here, only {}", endpoint.allowed());
+        let field = Some(("Allow", endpoint.allowed()));
+        let reply = Reply { field, ..Reply::failure(StatusCode::METHOD_NOT_ALLOWED, &text) };
+        Some(reply).filter(|_| !endpoint.allows(method))
+    }
+
     /// Does what a request asks for and answers it. Changes take seconds; only one at a time is under way.
-    pub fn handle(&self, endpoint: Endpoint, method: &Method, body: &[u8]) -> Reply {
-        if !endpoint.allows(method) {
-            let text = format!("method {method} is not allowed here, only {}", endpoint.allowed());
-            let field = Some(("Allow", endpoint.allowed()));
-            return Reply { field, ..Reply::failure(StatusCode::METHOD_NOT_ALLOWED, &text) };
-        }
+    pub fn handle(&self, endpoint: Endpoint, body: &[u8]) -> Reply {
         let hostnames = match endpoint {
             Endpoint::Rep => Ok(self.supervisor.listing()),
             Endpoint::Add | Endpoint::Rm => self.change(endpoint, body),

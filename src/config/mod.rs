@@ -12,13 +12,16 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::launcher::DockerSettings;
-use crate::ring::{Probing, Scheme, Shape};
+use crate::ring::{Probing, Ring, RingId, Scheme, Shape};
 use crate::supervisor::{OnExit, RespawnName};
 use crate::{forward, front, supervisor, watchdog};
 use options::{Given, SETTINGS};
 
 /// Most replicas when nobody says otherwise: beyond this one machine is not the right place any more.
 const MOST_REPLICAS: usize = 256;
+
+/// How many replicas to start with when nobody says: the contract's number.
+const DEFAULT_REPLICAS: usize = 3;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -120,7 +123,10 @@ fn settings(given: &Given) -> Result<Settings, String> {
     let time = |name, most| given.duration(name, Duration::from_millis(1)..=Duration::from_secs(most));
     let ring = shape(given)?;
     let max_replicas = max_replicas(given, ring)?;
-    let replicas = given.number("replicas", 1..=max_replicas)?;
+    let replicas = match given.is_given("replicas") {
+        true => given.number("replicas", 1..=max_replicas)?,
+        false => DEFAULT_REPLICAS.min(max_replicas),
+    };
     let heartbeat_timeout = time("heartbeat-timeout", 60)?;
     Ok(Settings {
         listen: given.address("listen")?,
@@ -156,7 +162,7 @@ fn settings(given: &Given) -> Result<Settings, String> {
             idle_timeout: given
                 .duration("idle-timeout", Duration::from_secs(1)..=Duration::from_secs(3600))?,
         },
-        log: given.is_given("log").then(|| given.plain("log")),
+        log: log_filter(given)?,
     })
 }
 
@@ -166,7 +172,7 @@ fn shape(given: &Given) -> Result<Shape, String> {
     let scheme =
         given.choice("scheme", &[("even", Scheme::Even), ("statement", Scheme::Statement(probing))])?;
     if given.is_given("probing") && scheme == Scheme::Even {
-        return Err("--probing goes with --scheme statement: scheme even does not probe".to_owned());
+        return given.refuse("probing", "of use with scheme even, only with scheme statement");
     }
     let slots = given.number("slots", Shape::MIN_SLOTS..=Shape::MAX_SLOTS)?;
     let virtual_servers = given.number("virtual-servers", 1..=slots)?;
@@ -174,10 +180,22 @@ fn shape(given: &Given) -> Result<Shape, String> {
 }
 
 fn max_replicas(given: &Given, ring: Shape) -> Result<usize, String> {
-    let room = ring.slots() / ring.virtual_servers();
+    let room = room(ring);
     match given.plain("max-replicas").as_str() {
         "auto" => Ok(room.min(MOST_REPLICAS)),
         _ => given.number("max-replicas", 1..=room),
+    }
+}
+
+/// How many servers find their slots on a ring when they join one after another. For quadratic probing fewer than the
+/// slots would do for.
+fn room(shape: Shape) -> usize {
+    match shape.scheme() {
+        Scheme::Even => shape.max_servers(),
+        Scheme::Statement(_) => {
+            let mut ring = Ring::new(shape);
+            (1..).map(RingId).take_while(|&id| ring.place(id).is_ok()).count()
+        }
     }
 }
 
@@ -185,19 +203,46 @@ fn launcher(given: &Given, ring: Shape) -> Result<Launcher, String> {
     // Read in any case: a bad value is told even while it is not used.
     let docker = DockerSettings {
         image: given.word("image", "_.:/@-")?,
-        network: given.word("network", "_.-")?,
+        network: network(given)?,
         fleet: given.word("fleet", "_.-")?,
         ring_shape: format!("{}/{}/{}", ring.scheme(), ring.slots(), ring.virtual_servers()),
-        memory: given.word("replica-memory", "")?,
+        memory: memory(given)?,
         pids: given.number("replica-pids", 16..=1_000_000)?,
     };
     let is_docker = given.choice("launcher", &[("process", false), ("docker", true)])?;
     if !is_docker && given.is_given("on-exit") && given.plain("on-exit") == "keep" {
-        return Err(
-            "--on-exit: 'keep' goes with --launcher docker: processes end with the balancer".to_owned()
-        );
+        return given.refuse("on-exit", "possible with launcher process: children end with the balancer");
     }
     Ok(if is_docker { Launcher::Docker(docker) } else { Launcher::Process })
+}
+
+/// A level, or levels by module; what the logger would only complain about is refused here.
+fn log_filter(given: &Given) -> Result<Option<String>, String> {
+    let filter = given.plain("log");
+    let is_level = |word: &str| word.parse::<log::LevelFilter>().is_ok();
+    let is_rule = |rule: &str| is_level(rule.split_once('=').map_or(rule, |(_, level)| level).trim());
+    match filter.split(',').all(is_rule) {
+        true => Ok(given.is_given("log").then_some(filter)),
+        false => given
+            .refuse("log", "off, error, warn, info, debug or trace, or module=level, separated by commas"),
+    }
+}
+
+fn network(given: &Given) -> Result<String, String> {
+    let name = given.word("network", "_.-")?;
+    match name.as_str() {
+        "host" | "none" | "bridge" => given.refuse("network", "a network on which containers have names"),
+        _ => Ok(name),
+    }
+}
+
+fn memory(given: &Given) -> Result<String, String> {
+    let size = given.plain("replica-memory");
+    let digits = size.strip_suffix(['b', 'k', 'm', 'g']).unwrap_or(&size);
+    match !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => Ok(size),
+        false => given.refuse("replica-memory", "a size like 64m or 1g"),
+    }
 }
 
 fn help() -> String {
@@ -253,6 +298,7 @@ mod tests {
         let settings = serve("--workers 9", &environment);
         assert_eq!((settings.front.workers, settings.front.queue, settings.watchdog.fall), (9, 1024, 3));
         assert_eq!(serve("serve --workers=8", &environment).front.workers, 8);
+        assert_eq!(serve("--max-replicas 2", &[]).replicas, 2, "a default gives way");
     }
 
     #[test]
@@ -269,7 +315,10 @@ mod tests {
             ),
             ("--launcher podman", "--launcher: 'podman' is not process or docker"),
             ("--scheme md5", "--scheme: 'md5' is not even or statement"),
-            ("--probing linear", "--probing goes with --scheme statement: scheme even does not probe"),
+            (
+                "--probing linear",
+                "--probing: 'linear' is not of use with scheme even, only with scheme statement",
+            ),
             ("--slots 1", "--slots: '1' is not a number from 2 to 65536"),
             ("--virtual-servers 513", "--virtual-servers: '513' is not a number from 1 to 512"),
             (
@@ -280,7 +329,17 @@ mod tests {
             ("--network a;b", "--network: 'a;b' is not a name of letters, digits and _.-"),
             (
                 "--on-exit keep",
-                "--on-exit: 'keep' goes with --launcher docker: processes end with the balancer",
+                "--on-exit: 'keep' is not possible with launcher process: children end with the balancer",
+            ),
+            ("--network host", "--network: 'host' is not a network on which containers have names"),
+            ("--replica-memory banana", "--replica-memory: 'banana' is not a size like 64m or 1g"),
+            (
+                "--scheme statement --probing quadratic --replicas 40",
+                "--replicas: '40' is not a number from 1 to 39",
+            ),
+            (
+                "--log verbose",
+                "--log: 'verbose' is not off, error, warn, info, debug or trace, or module=level, separated by commas",
             ),
             ("--json", "--json goes with 'ringmaster ring'"),
             ("--no-such 1", "unknown flag '--no-such', see --help"),

@@ -146,12 +146,7 @@ impl State {
 
     /// Ring identities for new replicas of these names, and a copy of the ring to find slots on.
     pub(super) fn survey(&self, hostnames: &[Hostname]) -> Result<(Vec<RingId>, Ring), String> {
-        for (at, hostname) in hostnames.iter().enumerate() {
-            self.check_free(hostname)?;
-            if hostnames[..at].contains(hostname) {
-                return Err(format!("hostname '{hostname}' is there twice"));
-            }
-        }
+        hostnames.iter().try_for_each(|hostname| self.check_free(hostname))?;
         let free = (1..).map(RingId).filter(|id| !self.members.contains_key(id));
         Ok((free.take(hostnames.len()).collect(), self.ring.clone()))
     }
@@ -249,7 +244,24 @@ impl State {
         true
     }
 
+    /// A replica whose address is now another's is gone, whatever answers there.
+    fn forget_address(&mut self, id: ReplicaId, address: SocketAddr) {
+        let same = |member: &Member| member.instance.as_ref().is_some_and(|old| old.address == address);
+        for (&ring_id, member) in &mut self.members {
+            if ring_id != id.ring_id && same(member) {
+                member.instance = None;
+                if member.phase == Phase::Serving {
+                    member.phase = Phase::Down;
+                    self.ring.set_serving(ring_id, false);
+                }
+            }
+        }
+    }
+
     pub(super) fn set_instance(&mut self, id: ReplicaId, instance: Option<Instance>) {
+        if let Some(new) = &instance {
+            self.forget_address(id, new.address);
+        }
         if let Some(member) = self.member_mut(id) {
             member.instance = instance;
         }
@@ -303,6 +315,10 @@ impl State {
         }
         while chosen.len() < n {
             chosen.push(others.swap_remove(fastrand::usize(..others.len())).0);
+        }
+        let serves = |id: &ReplicaId| self.member(*id).is_some_and(|m| m.phase == Phase::Serving);
+        if min > 0 && chosen.iter().any(serves) && !others.iter().any(|(id, _)| serves(id)) {
+            return Err(format!("cannot remove {n} of {total} replicas: none of those left is serving"));
         }
         for &id in &chosen {
             self.ring.set_serving(id.ring_id, false);

@@ -66,7 +66,7 @@ fn recruits_are_neither_listed_nor_routed_to_until_they_are_admitted_together() 
 fn a_recruitment_that_is_refused_changes_nothing() {
     let (mut state, _) = serving(&["S1", "S2"]);
     let before = (owners(&state), listed(&state));
-    for (wanted, why) in [(&["S3", "S1"][..], "'S1' is taken"), (&["S3", "S3"], "'S3' is there twice")] {
+    for (wanted, why) in [(&["S3", "S1"][..], "'S1' is taken"), (&["S3", "S3"], "'S3' is taken")] {
         let error = recruit(&mut state, &names(wanted)).unwrap_err();
         assert!(error.contains(why), "{error}");
     }
@@ -110,6 +110,30 @@ fn a_failed_replica_keeps_its_slots_and_gets_its_keys_back() {
     assert_eq!(state.admit(&ids[1..2]), 1);
     assert_eq!(owners(&state), before);
     assert_eq!(state.replica(ids[1]).unwrap().slots, slots);
+}
+
+/// An engine gives the address of a dead container to the next one at once. The dead one's heartbeats would then be
+/// answered by the other for ever.
+#[test]
+fn a_replica_whose_address_is_given_to_another_is_down() {
+    let (mut state, ids) = serving(&["S1", "S2"]);
+    let recruit = recruit(&mut state, &names(&["S3"])).unwrap()[0];
+    state.set_instance(recruit, Some(Instance { key: "new".to_owned(), ..instance(2) }));
+    let dead = state.replica(ids[1]).unwrap();
+    assert_eq!((dead.phase, dead.instance), (Phase::Down, None));
+    assert!(owners(&state).iter().all(|owner| *owner == Some(ids[0].ring_id)));
+    assert_eq!(state.replica(recruit).unwrap().instance.unwrap().key, "new");
+    assert_eq!(listed(&state), ["S1", "S2"]);
+}
+
+#[test]
+fn the_last_one_that_serves_is_not_removed_from_beside_those_that_are_down() {
+    let (mut state, ids) = serving(&["S1", "S2", "S3"]);
+    assert!(state.fail(ids[0], &instance(1)) && state.fail(ids[1], &instance(2)));
+    let error = state.leave(1, &names(&["S3"]), 1).unwrap_err();
+    assert!(error.contains("none of those left is serving"), "{error}");
+    assert_eq!(listed(&state), ["S1", "S2", "S3"]);
+    assert_eq!(state.leave(1, &names(&["S1"]), 1).unwrap(), ids[..1]);
 }
 
 #[test]

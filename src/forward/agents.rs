@@ -6,7 +6,7 @@ use std::time::Duration;
 use ureq::Agent;
 
 use super::Settings;
-use super::transport::{CountingConnector, Sent};
+use super::transport::{CountingConnector, Passed, Progress};
 use crate::dial;
 
 /// Largest head of an answer; the client refuses larger ones, as most servers do.
@@ -31,7 +31,7 @@ pub(super) struct Agents {
 #[derive(Clone)]
 struct Carrier {
     agent: Agent,
-    sent: Sent,
+    passed: Passed,
 }
 
 impl Agents {
@@ -39,11 +39,11 @@ impl Agents {
         Agents { settings: settings.clone(), idle: Arc::default() }
     }
 
-    /// A client that nobody else uses, whose [`Sent`] says that nothing was sent.
+    /// A client that nobody else uses, whose [`Passed`] says that nothing was sent.
     pub(super) fn check_out(&self) -> CheckedOut {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let carrier = idle.unwrap_or_else(|| Carrier::new(&self.settings));
-        carrier.sent.reset();
+        carrier.passed.reset();
         CheckedOut { carrier, home: self.idle.clone() }
     }
 }
@@ -64,9 +64,9 @@ impl Carrier {
             .max_idle_connections(settings.max_replicas)
             .max_idle_age(IDLE_AGE)
             .build();
-        let sent = Sent::default();
-        let agent = Agent::with_parts(config, CountingConnector::new(sent.clone()), dial::KnownAddress);
-        Carrier { agent, sent }
+        let passed = Passed::default();
+        let agent = Agent::with_parts(config, CountingConnector::new(passed.clone()), dial::KnownAddress);
+        Carrier { agent, passed }
     }
 }
 
@@ -81,9 +81,9 @@ impl CheckedOut {
         &self.carrier.agent
     }
 
-    /// Whether the request that this client was checked out for put anything on the wire.
-    pub(super) fn sent_anything(&self) -> bool {
-        self.carrier.sent.anything()
+    /// How far the request got that this client was checked out for.
+    pub(super) fn progress(&self) -> Progress {
+        self.carrier.passed.progress()
     }
 }
 

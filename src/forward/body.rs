@@ -23,10 +23,10 @@ impl<'a> Body<'a> {
     ///
     /// # Errors
     /// The source's, when it fails before it is known whether the body is short.
-    pub fn read(source: &'a mut dyn Read, length: Option<u64>) -> io::Result<Body<'a>> {
+    pub fn read(mut source: Box<dyn Read + 'a>, length: Option<u64>) -> io::Result<Body<'a>> {
         let mut head = Vec::new();
         if length.is_none_or(|length| length <= REPLAYABLE as u64) {
-            (&mut *source).take(length.unwrap_or(REPLAYABLE as u64 + 1)).read_to_end(&mut head)?;
+            source.by_ref().take(length.unwrap_or(REPLAYABLE as u64 + 1)).read_to_end(&mut head)?;
             if let Some(length) = length.filter(|&length| length != head.len() as u64) {
                 return Err(short(head.len() as u64, length));
             }
@@ -75,7 +75,7 @@ impl<'a> Body<'a> {
 pub struct Stream<'a> {
     head: Vec<u8>,
     at: usize,
-    rest: &'a mut dyn Read,
+    rest: Box<dyn Read + 'a>,
     /// How long the body is in all, if that is known.
     pub(super) length: Option<u64>,
     seen: u64,
@@ -138,8 +138,8 @@ mod tests {
             (3 * REPLAYABLE, None, false),
         ] {
             let sent: Vec<u8> = (0..size).map(|k| k as u8).collect();
-            let mut source = &sent[..];
-            let got = match Body::read(&mut source, length).unwrap() {
+            let source = &sent[..];
+            let got = match Body::read(Box::new(source), length).unwrap() {
                 Body::Whole(bytes) if whole => bytes,
                 Body::Stream(mut stream) if !whole => {
                     let mut bytes = Vec::new();
@@ -154,11 +154,11 @@ mod tests {
 
     #[test]
     fn a_body_that_ends_early_never_looks_complete() {
-        let mut source = &b"abc"[..];
-        assert!(Body::read(&mut source, Some(5)).is_err());
+        let source = &b"abc"[..];
+        assert!(Body::read(Box::new(source), Some(5)).is_err());
         let long = vec![0; 70_000];
-        let mut source = &long[..];
-        let mut body = Body::read(&mut source, Some(80_000)).unwrap();
+        let source = &long[..];
+        let mut body = Body::read(Box::new(source), Some(80_000)).unwrap();
         assert!(body.can_be_sent());
         let Body::Stream(stream) = &mut body else { panic!("a long body streams") };
         let error = io::copy(stream, &mut io::sink()).unwrap_err();

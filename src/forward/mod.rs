@@ -22,6 +22,7 @@ use crate::balance;
 use crate::fleet::{Fleet, Lease};
 use agents::{Agents, CheckedOut};
 pub use body::{Body, REPLAYABLE, Stream};
+use transport::Progress;
 
 /// Most replicas that one request is tried on. Two failures in a row are a bad moment, three are an outage, and an
 /// outage must not triple the load on what still lives.
@@ -132,24 +133,26 @@ impl Forwarder {
         match answer {
             Ok(answer) => Ok(Answer::new(answer, agent, lease)),
             Err(failure) => {
-                let sent = agent.sent_anything();
-                log::debug!("attempt at {} failed, sent: {sent}: {failure:?}", lease.address());
-                Err(judge(failure, sent, request))
+                let progress = agent.progress();
+                log::debug!("attempt at {} failed, {progress:?}: {failure:?}", lease.address());
+                Err(judge(failure, progress, request))
             }
         }
     }
 }
 
 /// The retry rule.
-fn judge(failure: Failure, sent: bool, request: &mut Outbound<'_>) -> Failed {
+fn judge(failure: Failure, progress: Progress, request: &mut Outbound<'_>) -> Failed {
     if let Some(error) = request.body.client_error() {
         return Failed { failure: Failure::Client(error), may_retry: false };
     }
-    let may_retry = match failure {
-        Failure::Unreachable(_) => !sent || request.method.is_idempotent(),
+    let may_retry = match (&failure, progress) {
+        (Failure::Unreachable(_) | Failure::TimedOut(_), Progress::NothingSent) => true,
+        (Failure::Unreachable(_), Progress::Sent) => request.method.is_idempotent(),
         // Somebody who was waited for for so long is not asked again elsewhere: the client's patience is at an end.
-        Failure::TimedOut(_) => !sent,
-        Failure::NoReplica | Failure::Client(_) | Failure::Unsendable(_) => false,
+        (Failure::TimedOut(_), Progress::Sent) => false,
+        (_, Progress::AnswerBegun) => false,
+        (Failure::NoReplica | Failure::Client(_) | Failure::Unsendable(_), _) => false,
     };
     Failed { failure, may_retry: may_retry && request.body.can_be_sent() }
 }
@@ -200,7 +203,7 @@ fn failure_of(error: ureq::Error, agent: &CheckedOut) -> Failure {
             Failure::Unreachable(error.to_string())
         }
         // Refused by ureq itself before anything was sent: no replica would take it.
-        _ if !agent.sent_anything() => Failure::Unsendable(error.to_string()),
+        _ if agent.progress() == Progress::NothingSent => Failure::Unsendable(error.to_string()),
         _ => Failure::Unreachable(error.to_string()),
     }
 }
@@ -250,17 +253,18 @@ mod tests {
     #[test]
     fn only_what_was_not_sent_or_is_idempotent_is_tried_again() {
         let methods = [Method::GET, Method::PUT, Method::DELETE, Method::POST, Method::PATCH];
-        for (failure, sent, may_retry) in [
-            (unreachable as fn() -> Failure, false, [true; 5]),
-            (unreachable, true, [true, true, true, false, false]),
-            (timed_out, false, [true; 5]),
-            (timed_out, true, [false; 5]),
-            (|| Failure::Unsendable(String::new()), false, [false; 5]),
+        for (failure, progress, may_retry) in [
+            (unreachable as fn() -> Failure, Progress::NothingSent, [true; 5]),
+            (unreachable, Progress::Sent, [true, true, true, false, false]),
+            (unreachable, Progress::AnswerBegun, [false; 5]),
+            (timed_out, Progress::NothingSent, [true; 5]),
+            (timed_out, Progress::Sent, [false; 5]),
+            (|| Failure::Unsendable(String::new()), Progress::NothingSent, [false; 5]),
         ] {
             for (method, may_retry) in methods.iter().zip(may_retry) {
                 let mut request = outbound(method.clone(), Body::Whole(b"x".to_vec()));
-                let failed = judge(failure(), sent, &mut request);
-                assert_eq!(failed.may_retry, may_retry, "{method}, sent: {sent}, {:?}", failed.failure);
+                let failed = judge(failure(), progress, &mut request);
+                assert_eq!(failed.may_retry, may_retry, "{method}, {progress:?}, {:?}", failed.failure);
             }
         }
     }
@@ -268,25 +272,28 @@ mod tests {
     #[test]
     fn a_streamed_body_is_sent_once() {
         let long = vec![0; REPLAYABLE + 1];
-        let mut source = long.as_slice();
-        let body = Body::read(&mut source, Some(long.len() as u64)).unwrap();
+        let source = long.as_slice();
+        let body = Body::read(Box::new(source), Some(long.len() as u64)).unwrap();
         let mut request = outbound(Method::PUT, body);
-        assert!(judge(unreachable(), false, &mut request).may_retry, "nobody has read from it yet");
+        assert!(
+            judge(unreachable(), Progress::NothingSent, &mut request).may_retry,
+            "nobody has read from it yet"
+        );
         if let Body::Stream(stream) = &mut request.body {
             std::io::copy(stream, &mut std::io::sink()).unwrap();
         }
-        assert!(!judge(unreachable(), true, &mut request).may_retry);
+        assert!(!judge(unreachable(), Progress::Sent, &mut request).may_retry);
     }
 
     #[test]
     fn a_client_that_broke_off_is_the_clients_fault() {
-        let mut source = &b"short"[..];
-        let body = Body::read(&mut source, Some(REPLAYABLE as u64 * 2)).unwrap();
+        let source = &b"short"[..];
+        let body = Body::read(Box::new(source), Some(REPLAYABLE as u64 * 2)).unwrap();
         let mut request = outbound(Method::PUT, body);
         if let Body::Stream(stream) = &mut request.body {
             assert!(std::io::copy(stream, &mut std::io::sink()).is_err());
         }
-        let failed = judge(unreachable(), true, &mut request);
+        let failed = judge(unreachable(), Progress::Sent, &mut request);
         assert!(!failed.may_retry && matches!(failed.failure, Failure::Client(_)));
     }
 }

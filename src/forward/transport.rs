@@ -1,4 +1,4 @@
-//! The wire to a replica, which notes whether anything went out on it: the retry rule asks that.
+//! The wire to a replica, which notes whether anything went out on it or came in: the retry rule asks that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -8,31 +8,54 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport,
 };
 
-/// Whether the current request has put anything on the wire. One agent carries one request at a time, so a flag for
-/// each agent is a flag for each request.
+/// What has passed the wire for the current request. One agent carries one request at a time, so flags for each agent
+/// are flags for each request.
 #[derive(Clone, Default, Debug)]
-pub(super) struct Sent(Arc<AtomicBool>);
+pub(super) struct Passed(Arc<Flags>);
 
-impl Sent {
+#[derive(Default, Debug)]
+struct Flags {
+    sent: AtomicBool,
+    received: AtomicBool,
+}
+
+impl Passed {
     pub(super) fn reset(&self) {
-        self.0.store(false, Relaxed);
+        self.0.sent.store(false, Relaxed);
+        self.0.received.store(false, Relaxed);
     }
 
-    pub(super) fn anything(&self) -> bool {
-        self.0.load(Relaxed)
+    /// How far the request got.
+    pub(super) fn progress(&self) -> Progress {
+        match (self.0.sent.load(Relaxed), self.0.received.load(Relaxed)) {
+            (false, _) => Progress::NothingSent,
+            (true, false) => Progress::Sent,
+            (true, true) => Progress::AnswerBegun,
+        }
     }
 }
 
-/// Connects like [`TcpConnector`] and hands out wires that report to one [`Sent`].
+/// How far a request got, in the words of the retry rule.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Progress {
+    /// No byte of it has left.
+    NothingSent,
+    /// Something may have reached the replica; nothing has come back.
+    Sent,
+    /// Something has come back.
+    AnswerBegun,
+}
+
+/// Connects like [`TcpConnector`] and hands out wires that report to one [`Passed`].
 #[derive(Debug)]
 pub(super) struct CountingConnector {
     tcp: TcpConnector,
-    sent: Sent,
+    passed: Passed,
 }
 
 impl CountingConnector {
-    pub(super) fn new(sent: Sent) -> CountingConnector {
-        CountingConnector { tcp: TcpConnector::default(), sent }
+    pub(super) fn new(passed: Passed) -> CountingConnector {
+        CountingConnector { tcp: TcpConnector::default(), passed }
     }
 }
 
@@ -41,7 +64,7 @@ impl Connector for CountingConnector {
 
     fn connect(&self, details: &ConnectionDetails, chained: Option<()>) -> Result<Option<Self::Out>, Error> {
         let wire = <TcpConnector as Connector>::connect(&self.tcp, details, chained)?;
-        Ok(wire.map(|wire| Wire { wire, sent: self.sent.clone() }))
+        Ok(wire.map(|wire| Wire { wire, passed: self.passed.clone() }))
     }
 }
 
@@ -49,7 +72,7 @@ impl Connector for CountingConnector {
 #[derive(Debug)]
 pub(super) struct Wire<T> {
     wire: T,
-    sent: Sent,
+    passed: Passed,
 }
 
 impl<T: Transport> Transport for Wire<T> {
@@ -60,13 +83,17 @@ impl<T: Transport> Transport for Wire<T> {
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         // Set before the write: one that fails may have sent a part.
         if amount > 0 {
-            self.sent.0.store(true, Relaxed);
+            self.passed.0.sent.store(true, Relaxed);
         }
         self.wire.transmit_output(amount, timeout)
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        self.wire.await_input(timeout)
+        let input = self.wire.await_input(timeout)?;
+        if input {
+            self.passed.0.received.store(true, Relaxed);
+        }
+        Ok(input)
     }
 
     fn is_open(&mut self) -> bool {

@@ -1,23 +1,39 @@
-//! What tiny_http cannot do to a connection and a proxy must: end it for good, and answer on it without first
-//! reading the rest of a body.
+//! What tiny_http cannot do to a connection and a proxy must: end it for good, answer on it without first reading the
+//! rest of a body, and see whether its client has gone.
 //!
-//! tiny_http keeps its sockets to itself. But a process may look through its own descriptors, and a request that is
-//! held keeps its connection's descriptors open: the one whose two ends are those of the request is that
-//! connection's, and stays so until the request is dropped.
+//! tiny_http keeps its sockets to itself. But a process may look through its own descriptors: the one whose two ends
+//! are those of the connection is the connection's. A number alone would not do, since another thread may close it
+//! and the system give it to another connection between the look and the act. So the descriptor is first duplicated,
+//! by sending it to ourselves over a socket pair, and then the duplicate is looked at and acted on.
 
+use std::io::{IoSlice, IoSliceMut};
 use std::net::SocketAddr;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 
+use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, Shutdown, SockaddrLike, SockaddrStorage, getpeername, getsockname, send,
-    shutdown,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType, SockaddrLike,
+    SockaddrStorage, getpeername, getsockname, recv, recvmsg, send, sendmsg, shutdown, socketpair,
 };
+
+/// Most bytes that are thrown away of what a client had sent when its connection is ended: more than the system keeps
+/// of a connection by default (6 MiB).
+const MOST_THROWN_AWAY: usize = 8 * 1024 * 1024;
 
 /// The two ends of a client's connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Connection {
     peer: SocketAddr,
     local_port: u16,
+}
+
+/// A descriptor of our own for a connection's socket; closed when it is dropped.
+struct Duplicate(RawFd);
+
+impl Drop for Duplicate {
+    fn drop(&mut self) {
+        let _ = nix::unistd::close(self.0);
+    }
 }
 
 impl Connection {
@@ -32,31 +48,49 @@ impl Connection {
     }
 
     /// Ends the connection: nothing more is read from it or written to it. What was written before still arrives.
-    /// Call it only while the request that came over it is held.
     pub(super) fn sever(&self) {
-        match self.descriptor() {
-            Some(descriptor) => {
-                let _ = shutdown(descriptor, Shutdown::Both);
-            }
-            None => log::debug!("no open connection from {}", self.peer),
-        }
+        self.send_and_sever(&[]);
     }
 
     /// Writes `bytes` past tiny_http and ends the connection. For the last answer on a connection whose request body
-    /// is not going to be read. Call it only while the request is held.
+    /// is not going to be read; nobody else may be writing to it.
     pub(super) fn send_and_sever(&self, bytes: &[u8]) {
-        let Some(descriptor) = self.descriptor() else {
-            return;
-        };
-        // A fresh connection's send buffer takes an error page whole; a client that lets it fill up gets a part.
-        let _ = send(descriptor, bytes, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT);
-        let _ = shutdown(descriptor, Shutdown::Both);
+        let Some(socket) = self.find() else { return };
+        if !bytes.is_empty() {
+            // A fresh connection's send buffer takes an error page whole; a client that lets it fill up gets a part.
+            let _ = send(socket.0, bytes, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT);
+        }
+        let _ = shutdown(socket.0, Shutdown::Both);
+        // What had arrived would still be read, and taken for requests.
+        let mut buffer = vec![0; 64 * 1024];
+        let mut thrown_away = 0;
+        while thrown_away < MOST_THROWN_AWAY {
+            match recv(socket.0, &mut buffer, MsgFlags::MSG_DONTWAIT) {
+                Ok(n) if n > 0 => thrown_away += n,
+                _ => break,
+            }
+        }
     }
 
-    fn descriptor(&self) -> Option<RawFd> {
+    /// Whether the client has said that it will send no more, and everything it sent was read.
+    pub(super) fn has_ended(&self) -> bool {
+        let peek = |socket: Duplicate| recv(socket.0, &mut [0], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT);
+        self.find().is_none_or(|socket| peek(socket) == Ok(0))
+    }
+
+    /// Whether we have ended the connection. Another one may come from the same address and port soon after.
+    pub(super) fn is_severed(&self) -> bool {
+        // Sends nothing, and fails at once on a socket that was shut down.
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        self.find().is_none_or(|socket| send(socket.0, &[], flags) == Err(Errno::EPIPE))
+    }
+
+    fn find(&self) -> Option<Duplicate> {
         let open = std::fs::read_dir("/proc/self/fd").ok()?;
         open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .find(|&descriptor| self.is_at(descriptor))
+            .filter(|&descriptor| self.is_at(descriptor))
+            .filter_map(duplicate)
+            .find(|copy| self.is_at(copy.0))
     }
 
     fn is_at(&self, descriptor: RawFd) -> bool {
@@ -64,6 +98,22 @@ impl Connection {
             || Some((address(getpeername(descriptor).ok()?)?, address(getsockname(descriptor).ok()?)?));
         ends().is_some_and(|(peer, local)| peer == self.peer && local.port() == self.local_port)
     }
+}
+
+fn duplicate(descriptor: RawFd) -> Option<Duplicate> {
+    let (ours, theirs) =
+        socketpair(AddressFamily::Unix, SockType::Datagram, None, SockFlag::SOCK_CLOEXEC).ok()?;
+    let sent = [descriptor];
+    let message = [ControlMessage::ScmRights(&sent)];
+    sendmsg::<()>(ours.as_raw_fd(), &[IoSlice::new(b".")], &message, MsgFlags::empty(), None).ok()?;
+    let (mut byte, mut space) = ([0], nix::cmsg_space!(RawFd));
+    let mut parts = [IoSliceMut::new(&mut byte)];
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let received = recvmsg::<()>(theirs.as_raw_fd(), &mut parts, Some(&mut space), flags).ok()?;
+    received.cmsgs().ok()?.find_map(|message| match message {
+        ControlMessageOwned::ScmRights(descriptors) => descriptors.first().copied().map(Duplicate),
+        _ => None,
+    })
 }
 
 fn address(storage: SockaddrStorage) -> Option<SocketAddr> {
@@ -92,14 +142,49 @@ mod tests {
     fn severs_the_right_connection_and_no_other() {
         for bind in ["127.0.0.1:0", "[::1]:0"] {
             let (mut client, _server, connection) = pair(bind);
-            let (mut other_client, mut other_server, _other) = pair(bind);
+            let (mut other_client, mut other_server, other) = pair(bind);
+            assert!(!connection.is_severed());
             connection.send_and_sever(b"bye");
+            assert!(connection.is_severed() && !other.is_severed());
             let mut got = Vec::new();
             client.read_to_end(&mut got).unwrap();
             assert_eq!(got, b"bye");
             other_server.write_all(b"x").unwrap();
             other_client.read_exact(&mut [0]).unwrap();
         }
+    }
+
+    #[test]
+    fn what_had_arrived_is_thrown_away() {
+        let (mut client, mut server, connection) = pair("127.0.0.1:0");
+        client.write_all(&[b'x'; 100_000]).unwrap();
+        connection.sever();
+        let mut left = Vec::new();
+        let _ = server.read_to_end(&mut left);
+        // Loopback delivers before `write_all` returns, but for what is on its way in this very moment.
+        assert!(left.len() < 100_000, "{}", left.len());
+    }
+
+    #[test]
+    fn sees_whether_the_client_has_ended() {
+        let (client, mut server, connection) = pair("127.0.0.1:0");
+        assert!(!connection.has_ended());
+        (&client).write_all(b"x").unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        assert!(!connection.has_ended(), "something is to be read yet");
+        server.read_exact(&mut [0]).unwrap();
+        assert_eq!(server.read(&mut [0]).unwrap(), 0);
+        assert!(connection.has_ended());
+    }
+
+    #[test]
+    fn looking_leaves_no_descriptor_open() {
+        let (_client, _server, connection) = pair("127.0.0.1:0");
+        let copy = connection.find().unwrap();
+        assert!(connection.is_at(copy.0));
+        let number = copy.0;
+        drop(copy);
+        assert!(!connection.is_at(number) || connection.find().is_some_and(|other| other.0 != number));
     }
 
     #[test]

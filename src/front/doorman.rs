@@ -24,13 +24,12 @@ use std::time::{Duration, Instant};
 
 use crate::shutdown::Shutdown;
 
-/// Shortest and longest time between two looks: how long a connection may wait unnoticed while clients are coming,
-/// and otherwise.
+/// Shortest and longest time between two looks: while clients are coming, and otherwise.
 const LOOKS: RangeInclusive<Duration> = Duration::from_millis(5)..=Duration::from_millis(50);
 
-/// Time after which the doorman tries even though nobody seems to have come. It covers what the counts cannot show,
-/// a pool thread that ended at the moment another was started, and keeps tiny_http's accept call from ever waiting
-/// as long as the listening socket's timeout.
+/// Time after which the doorman tries even though nobody seems to have come. It covers what the counts cannot show, a
+/// pool thread that ended at the moment another was started, keeps tiny_http's accept call from ever waiting as long
+/// as the listening socket's timeout, and notices when nobody accepts any more.
 const ROUTINE: Duration = Duration::from_millis(250);
 
 /// Most connections made at once. More would only queue.
@@ -43,48 +42,73 @@ const PATIENCE: Duration = Duration::from_millis(20);
 /// Batches in a row that may be given up; after that the listener has another trouble than this one.
 const MOST_GIVEN_UP: usize = 5;
 
-/// Starts the doorman of the listener at `door`; it ends when `shutdown` begins.
+/// Rounds in a row in which nobody was let in until tiny_http is taken to accept no more: about a second.
+const MOST_UNSERVED: usize = 3;
+
+/// What a round of visits showed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Round {
+    /// The pool started threads: somebody may have been waiting.
+    Grown,
+    /// An idle thread took the visit: nobody can be waiting.
+    Idle,
+    /// No visit was served.
+    Unserved,
+}
+
+/// Starts the doorman of the listener at `door`; it ends when `closed` begins. When tiny_http accepts no more, it
+/// calls `reopen`.
 ///
 /// # Errors
 /// The system has no thread for it.
-pub(super) fn start(door: SocketAddr, shutdown: Shutdown) -> std::io::Result<JoinHandle<()>> {
+pub(super) fn start(
+    door: SocketAddr,
+    closed: Shutdown,
+    reopen: impl Fn() + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
     thread::Builder::new().name("doorman".into()).spawn(move || {
         let accepted = Accepted::open();
-        let mut seen = accepted.count();
-        let mut last = Instant::now();
-        let mut pause = *LOOKS.end();
-        while !shutdown.sleep(pause) {
-            if accepted.count() == seen && last.elapsed() < ROUTINE {
+        let (mut seen, mut last) = (accepted.count(), Instant::now());
+        let (mut pause, mut unserved) = (*LOOKS.end(), 0);
+        while !closed.sleep(pause) {
+            let now = accepted.count();
+            if now == seen && last.elapsed() < ROUTINE {
                 continue;
             }
-            pause = match let_in(door) {
-                true => *LOOKS.start(),
-                false => (pause * 2).min(*LOOKS.end()),
-            };
-            // Our own connections count as accepted too.
-            seen = accepted.count();
-            last = Instant::now();
+            let (round, visits) = let_in(door);
+            // Our own visits were accepted too; whoever came meanwhile is seen at the next look.
+            (seen, last) = (now + visits, Instant::now());
+            pause = if round == Round::Grown { *LOOKS.start() } else { (pause * 2).min(*LOOKS.end()) };
+            unserved = if round == Round::Unserved { unserved + 1 } else { 0 };
+            if unserved == MOST_UNSERVED {
+                unserved = 0;
+                reopen();
+            }
         }
     })
 }
 
-/// Makes connections until one more does not make the pool start a thread; whether any did.
-fn let_in(door: SocketAddr) -> bool {
-    let (mut batch, mut idle_seen, mut given_up, mut grown) = (1, 0, 0, false);
+/// Makes connections until one more does not make the pool start a thread; returns what that showed, and how many it
+/// made.
+fn let_in(door: SocketAddr) -> (Round, u64) {
+    let (mut round, mut visits) = (Round::Unserved, 0);
+    let (mut batch, mut idle_seen, mut given_up) = (1, 0, 0);
     // A pool that miscounts does so for as long as a thread takes to wake up; it is asked twice.
     while idle_seen < 2 && given_up < MOST_GIVEN_UP {
         let before = threads();
+        visits += batch as u64;
         if !visit(door, batch) {
             given_up += 1;
         } else if threads() > before {
-            (idle_seen, given_up, grown) = (0, 0, true);
+            (idle_seen, given_up, round) = (0, 0, Round::Grown);
             batch = (batch * 2).min(LARGEST_BATCH);
         } else {
             idle_seen += 1;
             batch = 1;
+            round = if round == Round::Unserved { Round::Idle } else { round };
         }
     }
-    grown
+    (round, visits)
 }
 
 /// Opens `batch` connections, says on each that nothing will come, and waits until all have been served; whether

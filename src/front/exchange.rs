@@ -2,15 +2,15 @@
 
 use std::io::{self, Read, Write};
 use std::mem;
+use std::time::Instant;
 
 use http::StatusCode;
 use tiny_http::Request;
 
 use super::admission::{self, Framing, Head, RawHead, Refusal};
 use super::connection::Connection;
-use super::incoming::Incoming;
 use super::respond::{self, Fate};
-use super::turns::Turn;
+use super::turns::{Arrival, Turn};
 use crate::admin::Reply;
 use crate::forward::{Answer, Body, Outbound};
 use crate::shutdown::Shutdown;
@@ -33,32 +33,27 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// Admits a request, or answers that it is not admitted and ends its connection.
-    pub(super) fn admit(incoming: Incoming, turn: Turn, shutdown: &Shutdown) -> Option<Exchange> {
-        let connection = incoming.connection();
-        let checked = incoming.request().map(|request| {
+    pub(super) fn admit(mut arrival: Arrival, shutdown: &Shutdown) -> Option<Exchange> {
+        let connection = arrival.incoming.connection();
+        let checked = arrival.incoming.request().map(|request| {
             let head = admission::admit(&raw_head(request))?;
             refuse_undecodable(&head, request)?;
             Ok((head, closes_itself(request)))
         });
         match checked? {
             Ok((head, closes_itself)) => {
+                let Arrival { incoming, turn } = arrival;
                 let body_read = head.framing == Framing::None;
                 let request = Some(incoming.into_request()?);
-                Some(Exchange {
-                    request,
-                    head,
-                    connection,
-                    body_read,
-                    closes_itself,
-                    shutdown: shutdown.clone(),
-                    turn,
-                })
+                let shutdown = shutdown.clone();
+                Some(Exchange { request, head, connection, body_read, closes_itself, shutdown, turn })
             }
             Err(Refusal { status, why }) => {
                 log::debug!("request from {} refused: {status}: {why}", connection.peer());
-                turn.end_connection();
+                arrival.turn.end_connection();
                 let reply = Reply::failure(status, &why);
                 connection.send_and_sever(&respond::render(&reply, Fate::Close, false));
+                arrival.incoming.note_severed();
                 None
             }
         }
@@ -88,7 +83,11 @@ impl Exchange {
         };
         let body = match (self.head.framing, self.request.as_mut()) {
             (Framing::None, _) | (_, None) => Body::Empty,
-            (_, Some(request)) => Body::read(request.as_reader(), length)?,
+            (Framing::Length(_), Some(request)) => Body::read(Box::new(request.as_reader()), length)?,
+            (Framing::Chunked, Some(request)) => {
+                let (chunks, connection) = (request.as_reader(), self.connection);
+                Body::read(Box::new(ChunkedBody { chunks, connection }), None)?
+            }
         };
         Ok(Outbound { method, target, headers, client, body })
     }
@@ -96,24 +95,35 @@ impl Exchange {
     /// The whole body, if it is at most `limit` bytes long; `None` if it is longer.
     ///
     /// # Errors
-    /// The client's, when it does not send the body it announced.
-    pub(super) fn small_body(&mut self, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    /// The client's, when it does not send the body it announced, or takes until after `deadline`.
+    pub(super) fn small_body(&mut self, limit: u64, deadline: Instant) -> io::Result<Option<Vec<u8>>> {
+        if matches!(self.head.framing, Framing::Length(length) if length > limit) {
+            return Ok(None);
+        }
         let mut bytes = Vec::new();
-        let announced = match self.head.framing {
-            Framing::None => return Ok(Some(bytes)),
-            Framing::Length(length) if length > limit => return Ok(None),
-            Framing::Length(length) => Some(length),
-            Framing::Chunked => None,
-        };
-        if let Some(request) = self.request.as_mut() {
-            request.as_reader().take(announced.unwrap_or(limit + 1)).read_to_end(&mut bytes)?;
+        let mut body = self.outbound()?.body;
+        let mut part = [0; 4096];
+        loop {
+            let n = match &mut body {
+                Body::Empty => 0,
+                Body::Whole(whole) => {
+                    bytes.append(whole);
+                    0
+                }
+                Body::Stream(stream) => stream.read(&mut part)?,
+            };
+            bytes.extend_from_slice(&part[..n]);
+            if Instant::now() > deadline {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            if n == 0 || bytes.len() as u64 > limit {
+                break;
+            }
         }
-        let read = bytes.len() as u64;
-        if announced.is_some_and(|length| length != read) {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.body_read = read <= limit;
-        Ok(Some(bytes).filter(|_| read <= limit))
+        drop(body);
+        let fits = bytes.len() as u64 <= limit;
+        self.body_read = fits;
+        Ok(Some(bytes).filter(|_| fits))
     }
 
     /// Notes that the body has been read to its end.
@@ -129,6 +139,8 @@ impl Exchange {
             // tiny_http would first wait for the rest of the body, or take what is left of it for a request.
             self.turn.end_connection();
             self.connection.send_and_sever(&bytes);
+            // Taken, so that it does not count as unanswered.
+            drop(self.request.take());
             return;
         }
         let Some(request) = self.request.take() else {
@@ -174,7 +186,10 @@ impl Exchange {
     }
 
     fn fate(&self) -> Fate {
-        match (self.shutdown.begun() || !self.body_read || !self.head.keeps_alive, self.head.is_old) {
+        match (
+            self.closes_itself || self.shutdown.begun() || !self.body_read || !self.head.keeps_alive,
+            self.head.is_old,
+        ) {
             (true, _) => Fate::Close,
             (false, true) => Fate::KeepAliveOld,
             (false, false) => Fate::KeepAlive,
@@ -198,6 +213,24 @@ impl Drop for Exchange {
         if self.request.is_some() {
             self.turn.end_connection();
             self.connection.sever();
+        }
+    }
+}
+
+/// A chunked body that does not pass for whole when the client ended in the middle of a chunk, which tiny_http's
+/// decoder takes for the end of the body. (A client that ends its side right behind the last chunk is refused too.)
+struct ChunkedBody<'a> {
+    chunks: &'a mut dyn Read,
+    connection: Connection,
+}
+
+impl Read for ChunkedBody<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.chunks.read(buffer)? {
+            0 if !buffer.is_empty() && self.connection.has_ended() => {
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }
+            n => Ok(n),
         }
     }
 }

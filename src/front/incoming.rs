@@ -16,13 +16,16 @@ pub(super) struct Incoming {
     /// There until it is taken or dropped.
     request: Option<Request>,
     connection: Connection,
+    /// The connection has been ended already.
+    severed: bool,
 }
 
 impl Incoming {
     /// Takes a request in. `None` for one whose client is unknown, which TCP connections never bring.
     pub(super) fn new(request: Request, local_port: u16) -> Option<Incoming> {
         let peer = *request.remote_addr()?;
-        Some(Incoming { request: Some(request), connection: Connection::new(peer, local_port) })
+        let connection = Connection::new(peer, local_port);
+        Some(Incoming { request: Some(request), connection, severed: false })
     }
 
     /// Where it came from.
@@ -33,6 +36,11 @@ impl Incoming {
     /// The request, to look at.
     pub(super) fn request(&self) -> Option<&Request> {
         self.request.as_ref()
+    }
+
+    /// Notes that the connection has been ended, which is then not done again.
+    pub(super) fn note_severed(&mut self) {
+        self.severed = true;
     }
 
     /// The request, once it has been found safe to drop.
@@ -47,7 +55,9 @@ impl Drop for Incoming {
             return;
         };
         // The client gets no answer any more; without this, tiny_http would wait for the rest of the body.
-        self.connection.sever();
+        if !self.severed {
+            self.connection.sever();
+        }
         if request.body_length().is_some_and(|length| length as u64 > LARGEST_BODY) {
             // Costs a thread and two descriptors for good; dropping it would cost the process.
             log::warn!("a request from {} announces an absurd body: left to leak", self.connection.peer());

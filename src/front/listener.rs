@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{Backlog, listen};
 use tiny_http::{Request, Server};
 
@@ -15,8 +16,9 @@ use super::incoming::Incoming;
 use super::turns::Turns;
 use crate::shutdown::Shutdown;
 
-/// Pause before tiny_http is started again on the socket, so that a lasting fault does not spin.
-const RESTART_PAUSE: Duration = Duration::from_millis(100);
+/// Pause before tiny_http is started again on the socket, so that a lasting fault does not spin: each start costs a
+/// few threads that stay.
+const RESTART_PAUSE: Duration = Duration::from_millis(500);
 
 /// Receives requests from one socket for as long as the program runs.
 pub(super) struct Listener {
@@ -41,6 +43,7 @@ impl Listener {
         shutdown: Shutdown,
     ) -> io::Result<(Arc<Listener>, JoinHandle<()>)> {
         let socket = tune(socket, idle_timeout)?;
+        raise_descriptor_limit();
         let address = socket.local_addr()?;
         let servers = Mutex::default();
         let listener = Arc::new(Listener { socket, address, turns, shutdown, servers });
@@ -83,14 +86,14 @@ impl Listener {
         thread::Builder::new().name("receiver".into()).spawn(move || self.receive(&server))
     }
 
-    fn receive(self: Arc<Self>, server: &Server) {
+    fn receive(self: &Arc<Self>, server: &Server) {
         loop {
             match server.recv() {
                 Ok(request) => self.take_in(request),
                 // tiny_http has no error kind of its own for being released.
                 Err(error) if error.to_string() == "thread unblocked" => return,
                 Err(_) if self.shutdown.begun() => {}
-                Err(error) => self.clone().reopen(&error),
+                Err(error) => self.reopen(&format!("accepting connections failed ({error})")),
             }
         }
     }
@@ -107,16 +110,33 @@ impl Listener {
         }
     }
 
-    /// tiny_http stops accepting after any error of `accept`. A new server on the same socket takes over; this
-    /// thread goes on with the connections of the old one.
-    fn reopen(self: Arc<Self>, error: &io::Error) {
-        log::warn!("accepting connections failed ({error}): starting again");
+    /// Starts a new tiny_http server on the same socket: tiny_http stops accepting after any error of `accept`, and
+    /// without a word when it cannot duplicate a socket. The old one goes on with the connections it has.
+    pub(super) fn reopen(self: &Arc<Self>, why: &str) {
+        if self.shutdown.begun() {
+            return;
+        }
+        log::warn!("{why}: starting to accept again");
         while !self.shutdown.sleep(RESTART_PAUSE) {
             match self.clone().open() {
                 Ok(_) => return,
                 Err(error) => log::error!("cannot start to accept connections: {error}"),
             }
         }
+    }
+}
+
+/// Lets the process have as many descriptors as the system allows: each client takes two, and tiny_http does not
+/// survive their running out.
+fn raise_descriptor_limit() {
+    match getrlimit(Resource::RLIMIT_NOFILE) {
+        Ok((soft, hard)) if soft < hard => {
+            if let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+                log::warn!("cannot raise the limit of descriptors from {soft} to {hard}: {error}");
+            }
+        }
+        Ok(_) => {}
+        Err(error) => log::warn!("cannot see the limit of descriptors: {error}"),
     }
 }
 

@@ -48,6 +48,8 @@ pub struct Front {
     turns: Arc<Turns>,
     receiver: JoinHandle<()>,
     doorman: JoinHandle<()>,
+    /// Ends the doorman, who lets people in until nobody comes any more.
+    closed: Shutdown,
     shutdown: Shutdown,
 }
 
@@ -63,12 +65,14 @@ impl Front {
         settings: &Settings,
         shutdown: Shutdown,
     ) -> io::Result<Front> {
-        let (queues, _workers) = workers::start(settings, admin, forwarder, shutdown.clone())?;
-        let turns = Turns::new(Box::new(move |incoming, turn| queues.put(incoming, turn)));
+        let queues = workers::start(settings, admin, forwarder, shutdown.clone())?;
+        let turns = Turns::new(Box::new(move |arrival| queues.put(arrival)));
         let (listener, receiver) =
             Listener::start(socket, settings.idle_timeout, turns.clone(), shutdown.clone())?;
-        let doorman = doorman::start(listener.own_door(), shutdown.clone())?;
-        Ok(Front { listener, turns, receiver, doorman, shutdown })
+        let (closed, reopened) = (Shutdown::default(), listener.clone());
+        let reopen = move || reopened.reopen("nobody has accepted connections for a second");
+        let doorman = doorman::start(listener.own_door(), closed.clone(), reopen)?;
+        Ok(Front { listener, turns, receiver, doorman, closed, shutdown })
     }
 
     /// Closes the front: no new connections, and whatever was accepted is answered, until `deadline`. `shutdown` must
@@ -80,6 +84,7 @@ impl Front {
         if busy > 0 {
             log::warn!("{busy} requests are still under way at the end of the drain timeout");
         }
+        self.closed.begin();
         self.listener.release();
         for thread in [self.receiver, self.doorman] {
             if thread.join().is_err() {

@@ -16,16 +16,23 @@ use super::incoming::Incoming;
 /// handful. A connection with more is ended.
 const MOST_PARKED: usize = 32;
 
-/// How long a connection that was ended is remembered. What tiny_http had read of it by then, at most a kilobyte,
-/// comes out within milliseconds and may look like requests; after that the client's port may be used again.
-const REMEMBERED: Duration = Duration::from_secs(1);
+/// How long a connection that was ended is remembered. What had arrived of it was thrown away but for what tiny_http
+/// had read by then, at most a kilobyte; that comes out within milliseconds and may look like requests.
+const REMEMBERED: Duration = Duration::from_secs(10);
 
 /// How long there must have been no request until nobody is taken to be about to send one. Clients that keep their
 /// connection have been told with their last answer that it ends, and need a moment to take that in.
 const QUIET: Duration = Duration::from_millis(100);
 
 /// What takes a request whose turn it is.
-pub(super) type Onward = Box<dyn Fn(Incoming, Turn) + Send + Sync>;
+pub(super) type Onward = Box<dyn Fn(Arrival) + Send + Sync>;
+
+/// A request and the right to answer it. The order is that in which they are dropped: the next request on the
+/// connection cannot be answered, or dropped, before this one is done with.
+pub(super) struct Arrival {
+    pub(super) incoming: Incoming,
+    pub(super) turn: Turn,
+}
 
 /// Keeps the connections in order. The lock covers a look-up in a map.
 pub(super) struct Turns {
@@ -63,33 +70,40 @@ impl Turns {
     }
 
     /// Takes in a request: it goes onward now, or when its turn comes, or nowhere if its connection was ended.
-    pub(super) fn arrive(self: &Arc<Self>, incoming: Incoming) {
+    pub(super) fn arrive(self: &Arc<Self>, mut incoming: Incoming) {
         let connection = incoming.connection();
         let mut connections = self.lock();
         connections.arrived += 1;
         if !connections.ended.is_empty() {
             connections.ended.retain(|_, since| since.elapsed() < REMEMBERED);
             if connections.ended.contains_key(&connection.peer()) {
-                // The lock goes first: dropping a request touches its socket.
+                // The lock goes first: looking at a socket takes time, and so does dropping a request.
                 drop(connections);
-                drop(incoming);
-                return;
+                if connection.is_severed() {
+                    incoming.note_severed();
+                    return;
+                }
+                // Another connection from the same address and port.
+                connections = self.lock();
+                connections.ended.remove(&connection.peer());
             }
         }
         if let Some(waiting) = connections.busy.get_mut(&connection.peer()) {
-            if waiting.parked.len() == MOST_PARKED {
-                log::debug!("{} pipelines more than {MOST_PARKED} requests: ended", connection.peer());
-                waiting.ended = true;
-                connection.sever();
-            }
+            let too_many = waiting.parked.len() >= MOST_PARKED && !waiting.ended;
+            waiting.ended |= too_many;
             // Also when that was too many: dropping it now would wait for the answers before it. The severed
             // connection brings at most the few more that were read already.
             waiting.parked.push_back(incoming);
+            drop(connections);
+            if too_many {
+                log::debug!("{} pipelines more than {MOST_PARKED} requests: ended", connection.peer());
+                connection.sever();
+            }
             return;
         }
         connections.busy.insert(connection.peer(), Waiting::default());
         drop(connections);
-        (self.onward)(incoming, Turn { turns: self.clone(), connection });
+        (self.onward)(Arrival { incoming, turn: Turn { turns: self.clone(), connection } });
     }
 
     /// Waits until no request has been under way for [`QUIET`], at most until `deadline`; returns how many
@@ -120,10 +134,10 @@ impl Turns {
         };
         if let Some(next) = next {
             drop(connections);
-            (self.onward)(next, Turn { turns: self.clone(), connection });
+            (self.onward)(Arrival { incoming: next, turn: Turn { turns: self.clone(), connection } });
             return;
         }
-        let abandoned = connections.busy.remove(&peer);
+        let mut abandoned = connections.busy.remove(&peer);
         if abandoned.as_ref().is_some_and(|waiting| waiting.ended) {
             connections.ended.insert(peer, Instant::now());
         }
@@ -132,11 +146,12 @@ impl Turns {
         }
         // The lock goes first: dropping requests touches their sockets.
         drop(connections);
-        drop(abandoned);
+        abandoned.iter_mut().flat_map(|waiting| &mut waiting.parked).for_each(Incoming::note_severed);
     }
 }
 
-/// The right to answer on a connection; dropping it is the next request's turn. Drop it after the answer is written.
+/// The right to answer on a connection; dropping it is the next request's turn. It must outlive its request: the next
+/// one's answer waits in tiny_http until this one's has been written or dropped.
 pub(super) struct Turn {
     turns: Arc<Turns>,
     connection: Connection,

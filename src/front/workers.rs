@@ -3,15 +3,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use http::StatusCode;
 
 use super::Settings;
 use super::exchange::Exchange;
-use super::incoming::Incoming;
-use super::turns::Turn;
+use super::turns::Arrival;
 use crate::admin::{Admin, BODY_LIMIT, Endpoint, Reply};
 use crate::forward::{Answer, Failure, Forwarder};
 use crate::shutdown::Shutdown;
@@ -20,24 +20,25 @@ use crate::shutdown::Shutdown;
 /// is a script gone wrong.
 const ADMIN_QUEUE: usize = 64;
 
+/// Threads for changes. The supervisor makes one at a time; the others read bodies, so that a client that is slow to
+/// send its own does not hold up the rest.
+const CHANGERS: usize = 4;
+
+/// How long the body of a change may take. Most come with their head; nobody should wait long for one that does not.
+const BODY_DEADLINE: Duration = Duration::from_secs(5);
+
 /// Threads that say no. Saying so takes microseconds, or, to a client that does not read, a write timeout.
 const REFUSERS: usize = 2;
 
 /// Requests that may wait to be told no; beyond it their connections are ended without a word.
 const REFUSAL_QUEUE: usize = 1024;
 
-/// A request whose turn it is.
-struct Job {
-    incoming: Incoming,
-    turn: Turn,
-}
-
 /// The ways into the queues.
 pub(super) struct Queues {
-    traffic: Sender<Job>,
-    listings: Sender<Job>,
-    changes: Sender<Job>,
-    refusals: Sender<Job>,
+    traffic: Sender<Arrival>,
+    listings: Sender<Arrival>,
+    changes: Sender<Arrival>,
+    refusals: Sender<Arrival>,
 }
 
 /// What the threads share.
@@ -57,67 +58,61 @@ pub(super) fn start(
     admin: Admin,
     forwarder: Forwarder,
     shutdown: Shutdown,
-) -> std::io::Result<(Queues, Vec<JoinHandle<()>>)> {
+) -> std::io::Result<Queues> {
     let desk = Arc::new(Desk { admin, forwarder, maps_404: settings.maps_404, shutdown });
     let (traffic, traffic_queue) = bounded(settings.queue);
     let (listings, listing_queue) = bounded(ADMIN_QUEUE);
     let (changes, change_queue) = bounded(ADMIN_QUEUE);
     let (refusals, refusal_queue) = bounded(REFUSAL_QUEUE);
-    let mut threads = Vec::new();
     for (name, count, queue, serve) in [
         ("worker", settings.workers, traffic_queue, Desk::forward as fn(&Desk, Exchange)),
         ("listings", 1, listing_queue, Desk::administer),
-        // One thread, because the supervisor makes one change at a time anyway.
-        ("changes", 1, change_queue, Desk::administer),
+        ("changes", CHANGERS, change_queue, Desk::administer),
         ("refuser", REFUSERS, refusal_queue, Desk::refuse),
     ] {
         for k in 0..count {
             let (desk, queue) = (desk.clone(), queue.clone());
             let thread = thread::Builder::new().name(format!("{name}-{k}"));
-            threads.push(thread.spawn(move || desk.work(&queue, serve))?);
+            thread.spawn(move || desk.work(&queue, serve))?;
         }
     }
-    Ok((Queues { traffic, listings, changes, refusals }, threads))
+    Ok(Queues { traffic, listings, changes, refusals })
 }
 
 impl Queues {
     /// Puts a request where it belongs. Never waits.
-    pub(super) fn put(&self, incoming: Incoming, turn: Turn) {
-        let Some(request) = incoming.request() else { return };
+    pub(super) fn put(&self, arrival: Arrival) {
+        let Some(request) = arrival.incoming.request() else {
+            return;
+        };
         let queue = match Endpoint::at(path_of(request.url())) {
             Some(endpoint) if endpoint.is_slow() => &self.changes,
             Some(_) => &self.listings,
             None => &self.traffic,
         };
-        let full = match queue.try_send(Job { incoming, turn }) {
-            Ok(()) => return,
-            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => job,
-        };
-        if let Err(
-            TrySendError::Full(Job { incoming, turn }) | TrySendError::Disconnected(Job { incoming, turn }),
-        ) = self.refusals.try_send(full)
-        {
-            turn.end_connection();
-            drop(incoming);
+        let full = queue.try_send(arrival).err().map(TrySendError::into_inner);
+        let refused = full.and_then(|full| self.refusals.try_send(full).err());
+        if let Some(lost) = refused {
+            lost.into_inner().turn.end_connection();
         }
     }
 }
 
 /// The path of a target that was not checked yet, in origin or absolute form.
 fn path_of(target: &str) -> &str {
-    let origin = match target.split_once("://") {
+    let before_query = target.split('?').next().unwrap_or_default();
+    match before_query.split_once("://") {
         Some((_, rest)) if !target.starts_with('/') => rest.find('/').map_or("/", |at| &rest[at..]),
-        _ => target,
-    };
-    origin.split('?').next().unwrap_or_default()
+        _ => before_query,
+    }
 }
 
 impl Desk {
-    fn work(&self, queue: &Receiver<Job>, serve: fn(&Desk, Exchange)) {
-        for Job { incoming, turn } in queue {
+    fn work(&self, queue: &Receiver<Arrival>, serve: fn(&Desk, Exchange)) {
+        for arrival in queue {
             // A panic ends one connection, never the thread.
             let served = catch_unwind(AssertUnwindSafe(|| {
-                if let Some(exchange) = Exchange::admit(incoming, turn, &self.shutdown) {
+                if let Some(exchange) = Exchange::admit(arrival, &self.shutdown) {
                     serve(self, exchange);
                 }
             }));
@@ -133,12 +128,20 @@ impl Desk {
 
     fn administer(&self, mut exchange: Exchange) {
         let Some(endpoint) = Endpoint::at(exchange.path()) else {
-            // The queue was chosen by the same path, so there is one.
-            return self.forward(exchange);
+            let text = "the target names one endpoint and looks like another";
+            return exchange.reply(&Reply::failure(StatusCode::BAD_REQUEST, text));
         };
-        match exchange.small_body(BODY_LIMIT) {
+        // Before the body, which need not be waited for then.
+        if let Some(reply) = Admin::refusal(endpoint, exchange.method()) {
+            return exchange.reply(&reply);
+        }
+        if !endpoint.is_slow() {
+            let reply = self.admin.handle(endpoint, &[]);
+            return exchange.reply(&reply);
+        }
+        match exchange.small_body(BODY_LIMIT, Instant::now() + BODY_DEADLINE) {
             Ok(Some(body)) => {
-                let reply = self.admin.handle(endpoint, exchange.method(), &body);
+                let reply = self.admin.handle(endpoint, &body);
                 exchange.reply(&reply);
             }
             Ok(None) => {
@@ -150,18 +153,11 @@ impl Desk {
     }
 
     fn forward(&self, mut exchange: Exchange) {
-        let outcome = match exchange.outbound() {
-            Ok(mut outbound) => {
-                let outcome = self.forwarder.forward(&mut outbound);
-                let spent = outbound.body.is_spent();
-                if spent {
-                    exchange.body_was_read();
-                }
-                outcome
+        match self.answer_to(&mut exchange) {
+            Ok(answer) if answer.status == StatusCode::SWITCHING_PROTOCOLS => {
+                let text = "the replica changed the protocol, which nobody had asked it to";
+                exchange.reply(&Reply::failure(StatusCode::BAD_GATEWAY, text));
             }
-            Err(error) => Err(Failure::Client(error)),
-        };
-        match outcome {
             Ok(answer) if self.maps_404 && answer.status == StatusCode::NOT_FOUND => {
                 let reply = missing_endpoint(exchange.path(), answer);
                 exchange.reply(&reply);
@@ -170,6 +166,17 @@ impl Desk {
             Err(Failure::Client(error)) => exchange.reply_to_broken_body(&error),
             Err(failure) => exchange.reply(&reply_to(&failure)),
         }
+    }
+
+    fn answer_to(&self, exchange: &mut Exchange) -> Result<Answer, Failure> {
+        let mut outbound = exchange.outbound().map_err(Failure::Client)?;
+        let outcome = self.forwarder.forward(&mut outbound);
+        let spent = outbound.body.is_spent();
+        drop(outbound);
+        if spent {
+            exchange.body_was_read();
+        }
+        outcome
     }
 }
 
@@ -212,6 +219,7 @@ mod tests {
             ("http://a/rep?x", "/rep"),
             ("http://a:80/add", "/add"),
             ("http://a", "/"),
+            ("http://a?x/rep", "/"),
             ("", ""),
             ("*", "*"),
         ] {

@@ -40,14 +40,16 @@ pub(super) fn run(program: &str, args: &[&str], deadline: Duration) -> Result<St
         let _ = child.wait();
         return Err(LaunchError(format!("{}: no answer within {deadline:?}", attempted())));
     };
-    // A grandchild may hold the pipes open after the program has ended; what was read until the deadline counts.
+    // Something that the program started may hold the pipes open after it has ended.
     let gather = |from: mpsc::Receiver<String>| {
-        from.recv_timeout(until.saturating_duration_since(Instant::now())).unwrap_or_default()
+        from.recv_timeout(until.saturating_duration_since(Instant::now())).ok()
     };
     let (output, errors) = (gather(stdout), gather(stderr));
-    match success {
-        true => Ok(output),
-        false => Err(LaunchError(format!("{}: {}", attempted(), shorten(&errors)))),
+    match (success, output) {
+        (true, Some(output)) => Ok(output),
+        // No output is an answer too, and often means that there is nothing: it must not be made up.
+        (true, None) => Err(LaunchError(format!("{}: its output could not be read", attempted()))),
+        (false, _) => Err(LaunchError(format!("{}: {}", attempted(), shorten(&errors.unwrap_or_default())))),
     }
 }
 
@@ -90,7 +92,9 @@ fn describe(program: &str, args: &[&str]) -> String {
 }
 
 fn shorten(errors: &str) -> String {
-    let lines: Vec<&str> = errors.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    // Advice on how to use the program is not for those who read our messages.
+    let tells = |line: &&str| !line.is_empty() && !line.contains("--help");
+    let lines: Vec<&str> = errors.lines().map(str::trim).filter(tells).collect();
     match lines.is_empty() {
         true => "it failed without saying why".to_owned(),
         false => lines.join("; ").chars().take(ERROR_LIMIT).collect(),
@@ -126,6 +130,13 @@ mod tests {
     fn a_program_that_hangs_is_ended_at_the_deadline() {
         let error = run("sleep", &["600"], Duration::from_millis(50)).unwrap_err().0;
         assert!(error.contains("no answer within 50ms"), "{error}");
+    }
+
+    #[test]
+    fn output_that_cannot_be_read_to_its_end_is_not_made_up() {
+        let args = ["-c", "echo half; sleep 600 & exit 0"];
+        let error = run("sh", &args, Duration::from_millis(300)).unwrap_err().0;
+        assert!(error.contains("its output could not be read"), "{error}");
     }
 
     #[test]

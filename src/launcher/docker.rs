@@ -81,7 +81,7 @@ struct ContainerConfig {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct NetworkSettings {
-    networks: HashMap<String, Endpoint>,
+    networks: Option<HashMap<String, Endpoint>>,
 }
 
 #[derive(Deserialize)]
@@ -101,7 +101,7 @@ impl Container {
     }
 
     fn instance(&self, network: &str) -> Option<Instance> {
-        let ip: IpAddr = self.network_settings.networks.get(network)?.ip_address.parse().ok()?;
+        let ip: IpAddr = self.network_settings.networks.as_ref()?.get(network)?.ip_address.parse().ok()?;
         let address = SocketAddr::new(ip, REPLICA_PORT);
         Some(Instance { key: self.id.clone(), address }).filter(|_| self.state.running)
     }
@@ -135,24 +135,33 @@ impl Docker {
         Ok(all.filter(|found| id.is_none_or(|id| id == *found)).map(str::to_owned).collect())
     }
 
-    /// Removes what an earlier or failed launch of ours left under this name; returns whether there was anything.
+    /// Removes what an earlier or failed launch of ours left under this name.
     ///
     /// # Errors
-    /// The name belongs to somebody else, or the engine refuses.
-    fn free_name(&self, hostname: &Hostname) -> Result<bool, LaunchError> {
-        let Ok(found) = self.inspect(&[hostname.as_str()]) else {
-            return Ok(false);
-        };
-        let Some(container) = found.iter().find(|container| container.name() == hostname.as_str()) else {
-            return Ok(false);
-        };
-        if container.label(FLEET) != Some(&self.settings.fleet) {
-            return Err(LaunchError(format!(
-                "the name '{hostname}' belongs to a container that is not of fleet '{}'",
-                self.settings.fleet
-            )));
+    /// The name belongs to somebody else, or the engine refuses or does not answer.
+    fn free_name(&self, hostname: &Hostname) -> Result<(), LaunchError> {
+        // Inspecting would fail alike for a name that is free and for an engine that is away. A listing does not;
+        // its filter matches parts of names, so what it found is compared whole.
+        let filter = format!("name={hostname}");
+        let format = format!("{{{{.ID}}}} {{{{.Names}}}} {{{{.Label \"{FLEET}\"}}}}");
+        let args = ["ps", "--all", "--no-trunc", "--filter", &filter, "--format", &format];
+        for line in self.docker(&args)?.lines() {
+            let mut words = line.split(' ');
+            let (id, names, fleet) = (words.next(), words.next().unwrap_or_default(), words.next());
+            if !names.split(',').any(|name| name == hostname.as_str()) {
+                continue;
+            }
+            match id.filter(|_| fleet == Some(&self.settings.fleet)) {
+                Some(id) => self.docker(&["rm", "--force", "--", id])?,
+                None => {
+                    let ours = &self.settings.fleet;
+                    let why =
+                        format!("the name '{hostname}' belongs to a container that is not of fleet '{ours}'");
+                    return Err(LaunchError(why));
+                }
+            };
         }
-        self.docker(&["rm", "--force", "--", &container.id]).map(|_| true)
+        Ok(())
     }
 
     fn run(&self, order: &Order) -> Result<String, LaunchError> {
@@ -247,13 +256,16 @@ impl Launcher for Docker {
     }
 
     fn start(&self, order: &Order) -> Result<Instance, LaunchError> {
-        let id = self.run(order).or_else(|error| match self.free_name(&order.hostname)? {
-            true => self.run(order),
-            false => Err(error),
-        })?;
-        self.find(&id).inspect_err(|_| {
-            if let Err(error) = self.free_name(&order.hostname) {
-                log::warn!("after a failed launch: {error}");
+        let tell = |error: LaunchError| LaunchError(format!("container '{}': {error}", order.hostname));
+        // What an earlier launch of ours left under this name would be in the way.
+        self.free_name(&order.hostname)?;
+        self.run(order).and_then(|id| self.find(&id)).map_err(|error| {
+            // `docker run` may have made the container before it failed, or before it was given up on.
+            match self.free_name(&order.hostname) {
+                Ok(_) => tell(error),
+                Err(left) => {
+                    tell(LaunchError(format!("{error}; and what it left could not be removed: {left}")))
+                }
             }
         })
     }

@@ -36,7 +36,7 @@ pub struct Survivor {
     pub order: Order,
     /// What it is stopped by.
     pub key: String,
-    /// What runs it; `None` when it has exited.
+    /// What runs it; `None` when it has exited or cannot be reached where replicas are.
     pub instance: Option<Instance>,
 }
 
@@ -72,7 +72,8 @@ pub trait Launcher: Send + Sync {
     /// They cannot be found out.
     fn taken_names(&self) -> Result<BTreeSet<String>, LaunchError>;
 
-    /// Starts a replica. When this returns it runs, but need not serve yet; when it fails, nothing is left running.
+    /// Starts a replica. When this returns it runs, but need not serve yet; when it fails, what it may have left is
+    /// removed as far as that can be done at once, and found again among the survivors otherwise.
     ///
     /// # Errors
     /// Why it did not start.

@@ -24,9 +24,10 @@ const ANNOUNCE_LIMIT: u64 = 200;
 ///
 /// The children end with the balancer however it ends. Each reads its standard input and exits at its end, which the
 /// system brings about when the balancer dies, by SIGKILL too. One that is stopped (SIGSTOP) cannot read; but each
-/// child leads a process group of its own, and when the parent of a stopped group dies the system sends the group
-/// SIGHUP and SIGCONT. The group also keeps a Ctrl-C at the terminal from reaching the replicas before the balancer
-/// has drained them.
+/// child leads a process group of its own, and a stopped group that is orphaned is sent SIGHUP and SIGCONT by the
+/// system. (It is orphaned unless the process that inherits it, usually init, is of the same session: under a shell
+/// that is process 1 of a container, a stopped child stays until it is continued, and exits then.) The group also
+/// keeps a Ctrl-C at the terminal from reaching the replicas before the balancer has drained them.
 pub struct Processes {
     program: PathBuf,
     /// The children that have not been waited for, by process id. Held while a child is added, taken or asked
@@ -76,7 +77,10 @@ impl Launcher for Processes {
             return Err(failed("it did not say where it listens".to_owned()));
         };
         let key = child.id().to_string();
-        self.children().insert(key.clone(), child);
+        let mut children = self.children();
+        // Those that ended by themselves are reaped here if nobody stopped them since.
+        children.retain(|_, child| matches!(child.try_wait(), Ok(None)));
+        children.insert(key.clone(), child);
         Ok(Instance { key, address })
     }
 

@@ -31,10 +31,14 @@ impl Inner {
         self.change.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The names of all replicas, also of those that are coming or going.
+    pub(super) fn our_names(&self) -> BTreeSet<Hostname> {
+        self.fleet.replicas().into_iter().map(|replica| replica.hostname).collect()
+    }
+
     /// The first `n` names `server_<k>` that nobody has.
     pub(super) fn free_names(&self, n: usize, taken: &BTreeSet<String>) -> Vec<Hostname> {
-        let ours: BTreeSet<Hostname> =
-            self.fleet.replicas().into_iter().map(|replica| replica.hostname).collect();
+        let ours = self.our_names();
         let free = |name: &Hostname| !ours.contains(name) && !taken.contains(name.as_str());
         (1..).map(Hostname::numbered).filter(free).take(n).collect()
     }
@@ -62,6 +66,9 @@ impl Inner {
             .collect();
         if !failures.is_empty() {
             self.roll_back(&ids);
+            if self.shutdown.begun() {
+                return Err(ChangeError::Stopping);
+            }
             return Err(ChangeError::Failed(format!("{}; nothing was added", failures.join("; "))));
         }
         self.fleet.admit(&ids);
@@ -80,8 +87,7 @@ impl Inner {
             let why = format!("cannot add {n} replicas to {total}: at most {max} are allowed");
             return Err(ChangeError::Refused(why));
         }
-        let ours: BTreeSet<Hostname> =
-            self.fleet.replicas().into_iter().map(|replica| replica.hostname).collect();
+        let ours = self.our_names();
         if let Some(name) = hostnames.iter().find(|name| ours.contains(name)) {
             return Err(ChangeError::Refused(format!("hostname '{name}' is taken by a replica")));
         }
@@ -147,6 +153,7 @@ impl Inner {
         }
         let failures = self.stop_and_dismiss(&everyone, Some(STOP_GRACE));
         failures.iter().for_each(|failure| log::error!("{failure}"));
+        self.remove_strays();
         self.launcher.clean_up();
     }
 
@@ -171,7 +178,7 @@ impl Inner {
                     inner.stop_instance(id, &instance, grace)?;
                 }
                 inner.fleet.dismiss(id);
-                log::info!("{hostname} left");
+                log::info!("{hostname} stopped");
                 Ok(())
             }
         });

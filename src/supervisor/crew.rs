@@ -7,8 +7,8 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-/// Launches and stops that run at the same time. Starting a container is mostly waiting for the engine, which
-/// serves about this many at once before each takes longer.
+/// Launches or stops that run at the same time. Each is mostly waiting for the engine, but the engine does its part
+/// on the same cores that serve requests: five containers started together take about three times as long as one.
 const THREADS: usize = 8;
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -22,12 +22,12 @@ pub(super) struct Crew {
 
 impl Crew {
     /// Starts the threads; fewer than planned if the system refuses some, an error if it refuses all.
-    pub(super) fn start() -> std::io::Result<Crew> {
+    pub(super) fn start(name: &str) -> std::io::Result<Crew> {
         let (jobs, queue) = unbounded();
         let mut outcome = Ok(());
         let started = (0..THREADS).filter(|k| {
             let queue = queue.clone();
-            let thread = thread::Builder::new().name(format!("crew-{k}")).spawn(move || work(&queue));
+            let thread = thread::Builder::new().name(format!("{name}-{k}")).spawn(move || work(&queue));
             thread.map_err(|error| outcome = Err(error)).is_ok()
         });
         match started.count() {
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn results_come_in_the_order_of_the_jobs_and_a_panic_costs_only_its_own() {
-        let crew = Crew::start().unwrap();
+        let crew = Crew::start("test").unwrap();
         let jobs: Vec<_> = (0..40)
             .map(|k| {
                 move || {
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn jobs_run_side_by_side() {
-        let crew = Crew::start().unwrap();
+        let crew = Crew::start("test").unwrap();
         let barrier = std::sync::Arc::new(std::sync::Barrier::new(THREADS));
         let jobs: Vec<_> = (0..THREADS)
             .map(|_| {

@@ -7,12 +7,14 @@
 //!
 //! Every change is all or nothing: what is refused changed nothing, and what fails half way is rolled back.
 
+mod adopt;
 mod change;
 mod crew;
+mod strays;
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use change::ChangeError;
@@ -23,6 +25,7 @@ use crate::launcher::{LaunchError, Launcher, Order};
 use crate::replica::{Hostname, Instance};
 use crate::shutdown::Shutdown;
 use crew::Crew;
+use strays::Strays;
 
 /// Pause between heartbeats to a replica that was just launched. Such a replica serves a few milliseconds after
 /// its launch, and everybody waits for that.
@@ -31,8 +34,8 @@ const FIRST_HEARTBEAT_PAUSE: Duration = Duration::from_millis(10);
 /// How long a replica that is asked to stop has until it is killed, after it was drained.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
-/// Longest wait for a claim that somebody else holds. They hold it for one stop, one launch and the first heartbeat,
-/// and give up early on a replica that is leaving.
+/// Longest wait for a claim that somebody else holds: for a stop and a launch, and they give up early on a replica
+/// that is leaving. An engine that needs longer for both is not answering.
 const CLAIM_WAIT: Duration = Duration::from_secs(60);
 
 /// What a replica is called after it was relaunched.
@@ -84,7 +87,11 @@ struct Inner {
     settings: Settings,
     /// Held for the whole of an addition, a removal, the opening and the closing.
     change: Mutex<()>,
+    /// Does the work of additions and removals.
     crew: Crew,
+    /// Relaunches, so that healing does not wait behind an addition.
+    healers: Crew,
+    strays: Mutex<Strays>,
     shutdown: Shutdown,
 }
 
@@ -100,8 +107,9 @@ impl Supervisor {
         settings: Settings,
         shutdown: Shutdown,
     ) -> std::io::Result<Supervisor> {
-        let inner =
-            Inner { fleet, launcher, settings, change: Mutex::new(()), crew: Crew::start()?, shutdown };
+        let (crew, healers) = (Crew::start("crew")?, Crew::start("healer")?);
+        let (change, strays) = (Mutex::new(()), Mutex::default());
+        let inner = Inner { fleet, launcher, settings, change, crew, healers, strays, shutdown };
         Ok(Supervisor { inner: Arc::new(inner) })
     }
 
@@ -119,12 +127,7 @@ impl Supervisor {
     pub fn open(&self, wanted: usize) -> Result<(), LaunchError> {
         let _change = self.inner.lock_changes();
         self.inner.launcher.prepare()?;
-        self.inner.adopt()?;
-        let missing = wanted.saturating_sub(self.inner.fleet.listing().len());
-        let names = self.inner.free_names(missing, &self.inner.launcher.taken_names()?);
-        let ids = self.inner.fleet.recruit(&names).map_err(LaunchError)?;
-        self.inner.fleet.enlist(&ids);
-        Ok(())
+        self.inner.fill(wanted).inspect_err(|_| self.inner.launcher.clean_up())
     }
 
     /// Adds `n` replicas, those named first and the rest with names of our own, and returns the new listing once
@@ -152,10 +155,22 @@ impl Supervisor {
     /// whatever happens.
     pub fn relaunch(&self, id: ReplicaId, done: impl FnOnce(Result<Relaunch, LaunchError>) + Send + 'static) {
         let inner = self.inner.clone();
-        self.inner.crew.run(move || {
+        self.inner.healers.run(move || {
             let outcome = catch_unwind(AssertUnwindSafe(|| inner.relaunch(id)));
-            done(outcome.unwrap_or_else(|_| Err(LaunchError("the launch panicked".to_owned()))));
+            let outcome = outcome.unwrap_or_else(|_| Err(LaunchError("the launch panicked".to_owned())));
+            done(match outcome {
+                Err(_) if inner.shutdown.begun() => Ok(Relaunch::NotNeeded),
+                other => other,
+            });
         });
+    }
+
+    /// Looks for what failed launches left behind, in the background, if the time for that has come.
+    pub fn look_for_strays(&self, now: Instant) {
+        if self.inner.strays.lock().unwrap_or_else(PoisonError::into_inner).is_due(now) {
+            let inner = self.inner.clone();
+            self.inner.healers.run(move || inner.remove_strays());
+        }
     }
 
     /// Ends the fleet: with [`OnExit::Remove`] every replica is drained, until `deadline` at most, and stopped.
@@ -185,7 +200,7 @@ impl Inner {
             return Err(LaunchError("the replica is gone".to_owned()));
         };
         let order = Order { hostname: replica.hostname, ring_id: id.ring_id, slots: replica.slots };
-        let instance = self.launcher.start(&order)?;
+        let instance = self.launcher.start(&order).inspect_err(|_| self.suspect_strays())?;
         self.fleet.set_instance(id, Some(instance.clone()));
         let first = self.first_heartbeat(id, instance.address);
         first.map_err(|why| {
@@ -223,7 +238,7 @@ impl Inner {
         instance: &Instance,
         grace: Option<Duration>,
     ) -> Result<(), LaunchError> {
-        self.launcher.stop(&instance.key, grace)?;
+        self.launcher.stop(&instance.key, grace).inspect_err(|_| self.suspect_strays())?;
         self.fleet.set_instance(id, None);
         Ok(())
     }
@@ -250,35 +265,5 @@ impl Inner {
             0 => Ok(Relaunch::NotNeeded),
             _ => Ok(Relaunch::Serving(begun.elapsed())),
         }
-    }
-
-    fn adopt(&self) -> Result<(), LaunchError> {
-        let mut survivors = self.launcher.survivors()?;
-        survivors.sort_by_key(|survivor| survivor.order.ring_id);
-        let mut running = Vec::new();
-        for survivor in survivors {
-            let Order { hostname, ring_id, slots } = survivor.order;
-            if survivor.instance.is_none() {
-                self.launcher.stop(&survivor.key, None)?;
-            }
-            let instance = survivor.instance.clone();
-            match self.fleet.restore(hostname.clone(), ring_id, &slots, survivor.instance) {
-                Ok(id) => running.extend(instance.map(|instance| (id, hostname, instance.address))),
-                Err(why) => log::warn!("cannot adopt container '{hostname}': {why}"),
-            }
-        }
-        let timeout = self.settings.heartbeat_timeout;
-        let pulses = running.iter().map(|&(_, _, address)| move || Heartbeat::new(timeout).pulse(address));
-        let pulses = self.crew.run_all(pulses.collect());
-        for ((id, hostname, address), pulse) in running.into_iter().zip(pulses) {
-            match pulse {
-                Some(Pulse::Good(_)) => {
-                    self.fleet.admit(&[id]);
-                    log::info!("adopted {hostname} at {address}, ring id {}", id.ring_id);
-                }
-                _ => log::warn!("{hostname} of an earlier run does not answer"),
-            }
-        }
-        Ok(())
     }
 }

@@ -11,7 +11,7 @@ mod health;
 mod pulses;
 mod schedule;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -22,6 +22,7 @@ use crate::fleet::{Fleet, Phase, Replica, ReplicaId};
 use crate::heartbeat::Pulse;
 use crate::launcher::LaunchError;
 use crate::replica::Instance;
+use crate::shutdown::Shutdown;
 use crate::supervisor::{Relaunch, Supervisor};
 use health::Health;
 use pulses::{Pulses, Taken};
@@ -56,28 +57,46 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// Starts watching `fleet`.
+    /// Starts watching `fleet`. While requests are finished after `shutdown` has begun, replicas that fail still leave
+    /// the ring; none is relaunched.
     ///
     /// # Errors
     /// The system has no threads for it.
-    pub fn start(fleet: Fleet, supervisor: Supervisor, settings: Settings) -> std::io::Result<Watchdog> {
+    pub fn start(
+        fleet: Fleet,
+        supervisor: Supervisor,
+        settings: Settings,
+        shutdown: Shutdown,
+    ) -> std::io::Result<Watchdog> {
         let (events, inbox) = unbounded();
         let answers = events.clone();
         let answer = move |taken| {
             let _ = answers.send(Event::Pulse(taken));
         };
         let pulses = Pulses::start(settings.max_replicas, settings.timeout, answer)?;
-        let mut rounds =
-            Rounds { fleet, supervisor, settings, pulses, events: events.clone(), opinions: HashMap::new() };
+        let mut rounds = Rounds {
+            fleet,
+            supervisor,
+            settings,
+            pulses,
+            events: events.clone(),
+            opinions: HashMap::new(),
+            shutdown,
+        };
         let thread = thread::Builder::new().name("watchdog".into()).spawn(move || {
             while catch_unwind(AssertUnwindSafe(|| rounds.run(&inbox))).is_err() {
-                log::error!("a round of the watchdog panicked; going on");
+                log::error!("a round of the watchdog panicked; beginning afresh");
+                // What it waited for may have been lost on the way.
+                rounds.opinions.clear();
+                if rounds.shutdown.sleep(LONGEST_WAIT) {
+                    return;
+                }
             }
         })?;
         Ok(Watchdog { events, thread })
     }
 
-    /// Ends the watch: no replica is relaunched from here on.
+    /// Ends the watch.
     pub fn stop(self) {
         let _ = self.events.send(Event::Stop);
         if self.thread.join().is_err() {
@@ -95,8 +114,10 @@ struct Opinion {
     asked: bool,
     relaunching: bool,
     schedule: Schedule,
-    /// When and why it failed; `None` for one that was never up.
-    failed: Option<(Instant, String)>,
+    /// Since when it is known to have failed; `None` for one that was never up.
+    failed: Option<Instant>,
+    /// It may be well again, or never have been unwell: it is asked before it is replaced.
+    ask_first: bool,
 }
 
 struct Rounds {
@@ -106,26 +127,34 @@ struct Rounds {
     pulses: Pulses,
     events: Sender<Event>,
     opinions: HashMap<ReplicaId, Opinion>,
+    shutdown: Shutdown,
 }
 
 impl Rounds {
     /// Watches until told to stop.
     fn run(&mut self, inbox: &Receiver<Event>) {
+        let mut next = Instant::now();
         loop {
-            let next = self.look(Instant::now());
             match inbox.recv_timeout(next.saturating_duration_since(Instant::now())) {
                 Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Ok(Event::Pulse(taken)) => self.weigh(taken, Instant::now()),
+                Ok(Event::Pulse(taken)) => {
+                    // Most pulses are good and give nothing to do.
+                    if !self.weigh(taken, Instant::now()) {
+                        continue;
+                    }
+                }
                 Ok(Event::Relaunched(id, outcome)) => self.note(id, outcome, Instant::now()),
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => self.supervisor.look_for_strays(Instant::now()),
             }
+            next = self.look(Instant::now());
         }
     }
 
     /// Does what is due for each replica; returns when something will be due again.
     fn look(&mut self, now: Instant) -> Instant {
         let replicas = self.fleet.replicas();
-        self.opinions.retain(|id, _| replicas.iter().any(|replica| replica.id == *id));
+        let members: HashSet<ReplicaId> = replicas.iter().map(|replica| replica.id).collect();
+        self.opinions.retain(|id, _| members.contains(id));
         let mut next = now + LONGEST_WAIT;
         for replica in replicas {
             match replica.phase {
@@ -147,6 +176,7 @@ impl Rounds {
             relaunching: false,
             schedule: Schedule::default(),
             failed: None,
+            ask_first: true,
         };
         let opinion = self.opinions.entry(replica.id).or_insert_with(fresh);
         if opinion.instance != replica.instance {
@@ -174,15 +204,16 @@ impl Rounds {
         next
     }
 
-    /// Has a replica that is down launched, if that is due. One of which nothing is known but that something runs it
-    /// (adopted, or taken back after a removal that failed) is asked for a pulse first.
+    /// Has a replica that is down launched, if that is due. One that something runs and that has not just been seen to
+    /// fail is asked for a pulse first: it was adopted, or taken back after a removal that failed, or a relaunch failed
+    /// and it has recovered meanwhile.
     fn revive(&mut self, replica: &Replica, now: Instant) {
         let id = replica.id;
         let opinion = self.opinion(replica, now);
         if opinion.relaunching || opinion.asked || !opinion.schedule.is_due(now) {
             return;
         }
-        match replica.instance.clone().filter(|_| opinion.failed.is_none()) {
+        match replica.instance.clone().filter(|_| opinion.ask_first) {
             Some(instance) => {
                 opinion.asked = true;
                 self.pulses.ask(id, instance);
@@ -197,41 +228,46 @@ impl Rounds {
         }
     }
 
-    /// Takes in a pulse, unless it is about an incarnation that has been replaced meanwhile.
-    fn weigh(&mut self, taken: Taken, now: Instant) {
+    /// Takes in a pulse, unless it is about an incarnation that has been replaced meanwhile; whether it changed
+    /// anything.
+    fn weigh(&mut self, taken: Taken, now: Instant) -> bool {
         let Some(replica) = self.fleet.replica(taken.id) else {
-            return;
+            return false;
         };
         let Some(opinion) = self.opinions.get_mut(&taken.id) else {
-            return;
+            return false;
         };
         if opinion.instance.as_ref() != Some(&taken.instance) {
-            return;
+            return false;
         }
         opinion.asked = false;
         let name = &replica.hostname;
         match (replica.phase, &taken.pulse) {
             (Phase::Serving, pulse) => {
                 let Some(failed) = opinion.health.observe(pulse, now) else {
-                    return;
+                    return false;
                 };
                 if self.fleet.fail(taken.id, &taken.instance) {
                     let unwell = failed.unwell_for.as_secs_f64();
                     log::warn!("{name} failed, last well {unwell:.2} s ago: {}", failed.reason);
-                    opinion.failed = Some((now, failed.reason));
+                    (opinion.failed, opinion.ask_first) = (Some(now), false);
                 }
             }
             (Phase::Down, Pulse::Good(_)) => {
                 self.fleet.admit(&[taken.id]);
+                opinion.health = Health::new(self.settings.fall, now);
+                opinion.schedule.succeeded();
                 opinion.failed = None;
                 log::info!("{name} serves again, without a relaunch");
             }
             (Phase::Down, Pulse::Missed(why)) => {
                 log::warn!("{name} is down: {why}");
-                opinion.failed = Some((now, why.clone()));
+                opinion.failed.get_or_insert(now);
+                opinion.ask_first = false;
             }
             _ => {}
         }
+        true
     }
 
     /// Takes in how a relaunch went.
@@ -245,9 +281,10 @@ impl Rounds {
         match outcome {
             Ok(Relaunch::Serving(took)) => {
                 opinion.schedule.succeeded();
+                opinion.ask_first = true;
                 let took = took.as_secs_f64();
                 match opinion.failed.take() {
-                    Some((since, _)) => {
+                    Some(since) => {
                         let out = (now - since).as_secs_f64();
                         log::info!("{name} relaunched in {took:.2} s, back in the ring after {out:.2} s");
                     }
@@ -258,6 +295,7 @@ impl Rounds {
             Ok(Relaunch::NotNeeded) => opinion.schedule.postpone(now + LONGEST_WAIT),
             Err(error) => {
                 let pause = opinion.schedule.failed(now);
+                opinion.ask_first = true;
                 log::error!("cannot launch {name}: {error}; next try in {} s", pause.as_secs());
             }
         }

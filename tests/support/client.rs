@@ -65,6 +65,31 @@ impl Client {
         Client { stream, buffer: Vec::new() }
     }
 
+    /// Connects from this port, which may have been used a moment ago; from any if it is 0. Fails where the system
+    /// does not give the port out again yet.
+    pub fn connect_from(port: u16, address: SocketAddr) -> io::Result<Client> {
+        use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, sockopt};
+        use std::os::fd::AsRawFd;
+        let SocketAddr::V4(address) = address else { panic!("{address} is not IPv4") };
+        let end = socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+        socket::setsockopt(&end, sockopt::ReuseAddr, &true)?;
+        socket::bind(end.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, port))?;
+        socket::connect(end.as_raw_fd(), &SockaddrIn::from(address))?;
+        Ok(Client::over(TcpStream::from(end)))
+    }
+
+    /// The port it is connected from.
+    pub fn port(&self) -> u16 {
+        self.stream.local_addr().unwrap().port()
+    }
+
+    fn over(stream: TcpStream) -> Client {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Client { stream, buffer: Vec::new() }
+    }
+
     /// Sends these bytes.
     pub fn send(&mut self, bytes: &[u8]) -> &mut Client {
         self.stream.write_all(bytes).unwrap();
@@ -168,6 +193,11 @@ impl Client {
                 Ok(())
             }
         }
+    }
+
+    /// How long to wait for bytes before it counts as an error.
+    pub fn set_patience(&mut self, patience: std::time::Duration) {
+        self.stream.set_read_timeout(Some(patience)).unwrap();
     }
 
     /// Says that nothing more will be sent.

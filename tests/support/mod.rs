@@ -2,7 +2,7 @@
 //! that speaks bytes, and waits that have a deadline.
 
 // Each test file is a crate of its own and uses a part of this.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 // Here a failure to set the stage is a failed test.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -29,6 +29,9 @@ pub use program::Program;
 
 /// Far beyond what anything here takes on a machine that is busy with other things too.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Flags for tests in which no replica is to fail unless it is made to, however busy the machine is.
+pub const CALM: &str = "--heartbeat-interval 60s --heartbeat-timeout 30s --fall 100 --connect-timeout 30s";
 
 /// A balancer in this process, stopped when it is dropped.
 pub struct TestServer {

@@ -49,7 +49,12 @@ impl Program {
     pub fn start_early(flags: &str) -> Program {
         let mut args = vec!["--listen", "127.0.0.1:0"];
         args.extend(flags.split_whitespace());
-        let mut child = command(&args).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        Program::start_command(command(&args))
+    }
+
+    /// Starts what `command` makes of it; it must become the balancer.
+    pub fn start_command(mut command: Command) -> Program {
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let lines = log.clone();

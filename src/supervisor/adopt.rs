@@ -1,0 +1,99 @@
+//! What is there already: replicas of an earlier run, and what failed launches have left.
+
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use super::Inner;
+use crate::fleet::ReplicaId;
+use crate::heartbeat::{Heartbeat, Pulse};
+use crate::launcher::{LaunchError, Order, Survivor};
+use crate::replica::Hostname;
+
+impl Inner {
+    /// Adopts what an earlier run left and enlists as many new replicas as are missing from `wanted`.
+    pub(super) fn fill(&self, wanted: usize) -> Result<(), LaunchError> {
+        self.adopt(self.launcher.survivors()?);
+        let missing = wanted.saturating_sub(self.fleet.listing().len());
+        let names = self.free_names(missing, &self.launcher.taken_names()?);
+        let ids = self.fleet.recruit(&names).map_err(LaunchError)?;
+        self.fleet.enlist(&ids);
+        Ok(())
+    }
+
+    /// Makes members of survivors; those that answer serve at once. One that is odd is never in the way of the rest.
+    fn adopt(&self, mut survivors: Vec<Survivor>) {
+        survivors.sort_by_key(|survivor| survivor.order.ring_id);
+        let adopted: Vec<_> = survivors.into_iter().filter_map(|survivor| self.adopt_one(survivor)).collect();
+        let timeout = self.settings.heartbeat_timeout;
+        let running: Vec<_> = adopted
+            .into_iter()
+            .filter_map(|(id, hostname)| Some((id, hostname, self.fleet.replica(id)?.instance?)))
+            .collect();
+        let pulses = running.iter().map(|(_, _, instance)| {
+            let address = instance.address;
+            move || Heartbeat::new(timeout).pulse(address)
+        });
+        let pulses = self.crew.run_all(pulses.collect());
+        for ((id, hostname, instance), pulse) in running.into_iter().zip(pulses) {
+            match pulse {
+                Some(Pulse::Good(_)) => {
+                    self.fleet.admit(&[id]);
+                    log::info!("adopted {hostname} at {}, ring id {}", instance.address, id.ring_id);
+                }
+                _ => log::warn!("{hostname} of an earlier run does not answer"),
+            }
+        }
+    }
+
+    fn adopt_one(&self, survivor: Survivor) -> Option<(ReplicaId, Hostname)> {
+        let Survivor { order: Order { hostname, ring_id, slots }, key, instance } = survivor;
+        let restored =
+            self.fleet.restore(hostname.clone(), ring_id, &slots, instance.clone()).or_else(|why| {
+                // Its identity is another's, which only hands other than ours can have brought about. It keeps its name.
+                log::warn!("{hostname} of an earlier run gets a new place on the ring: {why}");
+                let id = self.fleet.recruit(std::slice::from_ref(&hostname))?[0];
+                self.fleet.set_instance(id, instance.clone());
+                self.fleet.enlist(&[id]);
+                Ok::<_, String>(id)
+            });
+        match restored {
+            Ok(id) => {
+                // What has exited would be in the way of its successor if that gets another name.
+                if instance.is_none()
+                    && let Err(error) = self.launcher.stop(&key, None)
+                {
+                    log::warn!("cannot remove what is left of {hostname}: {error}");
+                }
+                Some((id, hostname))
+            }
+            Err(why) => {
+                log::error!("cannot adopt {hostname} of an earlier run, it is left as it is: {why}");
+                None
+            }
+        }
+    }
+
+    /// Notes that something failed that may have left something running.
+    pub(super) fn suspect_strays(&self) {
+        self.strays.lock().unwrap_or_else(PoisonError::into_inner).suspect(Instant::now());
+    }
+
+    /// Removes what carries our label and is no member: a launch that was given up on and came about after all.
+    pub(super) fn remove_strays(&self) {
+        let found = match self.launcher.survivors() {
+            Ok(found) => found,
+            Err(error) => return log::debug!("cannot look for strays: {error}"),
+        };
+        // In this order: whatever was found had been launched for a member, and is a stray only if that has gone.
+        let members = self.our_names();
+        for stray in found.iter().filter(|found| !members.contains(&found.order.hostname)) {
+            let name = &stray.order.hostname;
+            match self.launcher.stop(&stray.key, None) {
+                Ok(()) => log::warn!("removed {name}, left by a launch that had been given up"),
+                Err(error) => {
+                    log::warn!("cannot remove {name}, left by a launch that had been given up: {error}")
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! More requests than there is room for: those within the bounds wait and are answered, those beyond are told so at
+//! once, and the admin API notices nothing.
+
+// Here a failure to set the stage is a failed test.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+use support::backend::answer;
+use support::{CALM, FakeLauncher, Gate, PATIENCE, Response, TestServer, wait_for};
+
+/// Sends a GET for each target on a connection of its own; their answers in the order in which they come.
+fn ask(server: &TestServer, targets: impl IntoIterator<Item = String>) -> Receiver<Response> {
+    let (answers, received) = channel();
+    for target in targets {
+        let (mut client, answers) = (server.connect(), answers.clone());
+        thread::spawn(move || answers.send(client.request("GET", &target, &[], b"")));
+    }
+    received
+}
+
+/// A balancer with two workers and room for two more requests, all of it taken: two are under way, two wait. Their
+/// answers come two and two, when the gate is opened.
+fn full() -> (TestServer, Gate, [Receiver<Response>; 2]) {
+    let gate = Gate::default();
+    let launcher = FakeLauncher::with({
+        let gate = gate.clone();
+        move |seen, _, stream| {
+            if seen.target.starts_with("/slow") {
+                gate.pass();
+            }
+            answer(stream, "200 OK", &[], seen.target.as_bytes());
+        }
+    });
+    let server = TestServer::start(&format!("{CALM} --workers 2 --queue 2"), launcher);
+    let under_way = ask(&server, (0..2).map(|k| format!("/slow/{k}")));
+    wait_for("two to be under way", || gate.waiting() == 2);
+    // Of three more, whichever come first, two find room.
+    let waiting = ask(&server, (2..5).map(|k| format!("/slow/{k}")));
+    assert_refused(&waiting.recv_timeout(PATIENCE).unwrap());
+    (server, gate, [under_way, waiting])
+}
+
+fn assert_refused(response: &Response) {
+    assert_eq!(response.status, 503, "{}", response.text());
+    assert_eq!(response.error(), "<Error> too many requests are waiting");
+    assert_eq!(response.header("retry-after"), Some("1"));
+}
+
+#[test]
+fn beyond_the_workers_and_the_queue_requests_are_refused_and_the_others_answered() {
+    // Workers outlive a panic, so nobody would notice one.
+    static PANICS: AtomicUsize = AtomicUsize::new(0);
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        PANICS.fetch_add(1, SeqCst);
+        report(panic);
+    }));
+
+    let (server, gate, four) = full();
+    for k in 0..20 {
+        assert_refused(&server.get(&format!("/quick/{k}")));
+    }
+    assert_eq!(server.in_flight(), 2, "what waits or is refused is on no replica");
+    assert_eq!(gate.waiting(), 2);
+
+    // Traffic is none of the admin API's concern.
+    assert_eq!(server.listed().len(), 3);
+    assert_eq!(server.admin("POST", "/add", r#"{"n":1,"hostnames":["S1"]}"#).listed().len(), 4);
+    assert_eq!(server.admin("DELETE", "/rm", r#"{"n":1,"hostnames":["S1"]}"#).listed().len(), 3);
+    assert_eq!(server.get("/rep").listed().len(), 3);
+
+    gate.open();
+    let mut answered = BTreeSet::new();
+    for answers in four.iter().flat_map(|answers| [answers; 2]) {
+        let response = answers.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(response.status, 200, "{}", response.text());
+        answered.insert(response.text());
+    }
+    assert_eq!(answered.len(), 4, "each got its own answer: {answered:?}");
+    assert!(four.iter().all(|answers| answers.recv().is_err()), "there were no others");
+
+    // Life goes on as before.
+    wait_for("the replicas to hold nothing", || server.in_flight() == 0);
+    let mut client = server.connect();
+    for k in 0..50 {
+        let target = format!("/after/{k}");
+        assert_eq!(client.request("GET", &target, &[], b"").text(), target);
+    }
+    assert_eq!(server.serving(), 3);
+    server.stop();
+    assert_eq!(PANICS.load(SeqCst), 0, "something panicked");
+}
+
+#[test]
+fn a_refused_client_may_come_again_on_the_same_connection() {
+    let (server, gate, four) = full();
+    let mut client = server.connect();
+    assert_refused(&client.request("GET", "/quick", &[], b""));
+    assert_refused(&client.request("DELETE", "/quick", &[], b""));
+    gate.open();
+    for answers in four.iter().flat_map(|answers| [answers; 2]) {
+        assert_eq!(answers.recv_timeout(PATIENCE).unwrap().status, 200);
+    }
+    assert_eq!(client.request("GET", "/quick", &[], b"").text(), "/quick");
+}
+
+/// The body of a refused request is not waited for: the answer comes, and the connection ends.
+#[test]
+fn a_refused_upload_is_not_read() {
+    let (server, gate, _four) = full();
+    let mut client = server.connect();
+    let response =
+        client.send(b"POST /quick HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nbegun").answer(false);
+    assert_refused(&response);
+    assert_eq!(response.header("connection"), Some("close"));
+    assert!(client.is_ended());
+    gate.open();
+}
