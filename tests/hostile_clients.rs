@@ -27,7 +27,8 @@ fn requests_behind_a_refused_one_are_neither_served_nor_in_the_way() {
             bytes.extend(request_bytes("POST", "/add", &[], br#"{"n":1}"#));
         }
         let mut client = server.connect();
-        client.try_send(&bytes);
+        // It may be ended before all is sent.
+        let _ = client.try_send(&bytes);
         drop(client);
         assert_eq!(server.get("/home").status, 200, "after {followers} requests behind a refused one");
     }
@@ -94,7 +95,7 @@ fn descriptors(pid: u32) -> usize {
 fn answers(program: &Program) -> bool {
     let mut client = Client::connect(program.address);
     client.set_patience(Duration::from_millis(500));
-    client.try_send(&request_bytes("GET", "/rep", &[], b""));
+    let _ = client.try_send(&request_bytes("GET", "/rep", &[], b""));
     let begun = Instant::now();
     client.try_answer(false).is_ok_and(|response| response.status == 200) && begun.elapsed() < PATIENCE
 }

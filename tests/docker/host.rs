@@ -22,11 +22,15 @@ struct HostBalancer {
 
 impl HostBalancer {
     fn start() -> HostBalancer {
+        HostBalancer::start_of(REPLICA_IMAGE)
+    }
+
+    fn start_of(image: &str) -> HostBalancer {
         engine::assert_names_are_free();
         let fleet = format!("ringmaster-test-{}-host", process::id());
         let network = format!("{fleet}-net");
         let mut program = Command::new(env!("CARGO_BIN_EXE_ringmaster"))
-            .args(["--launcher", "docker", "--listen", "127.0.0.1:0", "--image", REPLICA_IMAGE])
+            .args(["--launcher", "docker", "--listen", "127.0.0.1:0", "--image", image])
             .args(["--network", &network, "--fleet", &fleet])
             .env_remove("RINGMASTER_LOG")
             .stderr(Stdio::piped())
@@ -117,4 +121,31 @@ fn a_balancer_on_the_host_makes_its_network_serves_and_takes_its_replicas_with_i
     assert_eq!(fleet_ids(&balancer.fleet), [""; 0], "replicas are left");
     assert!(!has_network(&balancer.network), "the network that it made is left");
     bystander.assert_untouched();
+}
+
+/// `docker run` makes the container before it finds that it cannot start it.
+#[test]
+fn a_launch_that_fails_leaves_no_container_and_no_name_taken() {
+    if !asked() {
+        return;
+    }
+    let image = format!("ringmaster-test-{}-broken", process::id());
+    let archive = output_of(Command::new("sh").args([
+        "-c",
+        &format!(
+            "tar -cf - --files-from /dev/null | docker import --change 'ENTRYPOINT [\"/nothing\"]' - {image}"
+        ),
+    ]));
+    archive.expect("an image whose program is missing");
+    let mut balancer = HostBalancer::start_of(&image);
+    let add = http::try_request(balancer.address, "POST", "/add", r#"{"n":1,"hostnames":["S5"]}"#);
+    let add = add.expect("an answer");
+    assert_eq!(add.status, 500, "{}", add.body);
+    assert!(add.body.contains("'S5' did not start") && add.body.contains("/nothing"), "{}", add.body);
+    assert!(try_docker(&["container", "inspect", "S5"]).is_err(), "its container is left");
+    assert_eq!(balancer.get("/rep").as_deref(), Some(REP_OF_THREE), "N does not waver");
+    assert_eq!(balancer.terminate().code(), Some(0));
+    assert_eq!(fleet_ids(&balancer.fleet), [""; 0], "containers are left");
+    assert!(!has_network(&balancer.network));
+    let _ = try_docker(&["rmi", &image]);
 }
