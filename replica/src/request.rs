@@ -6,7 +6,7 @@
 
 use httparse::{Header, Status};
 
-/// The longest head: the 64 KiB that the balancer admits, and room for the headers that it adds.
+/// The longest head: more than any balancer that admits heads of 64 KiB adds headers to.
 pub(crate) const MAX_HEAD: usize = (64 + 4) * 1024;
 
 /// The most headers: the 100 that servers commonly admit, and room for those that the balancer adds.

@@ -175,7 +175,7 @@ fn shape(given: &Given) -> Result<Shape, String> {
         return given.refuse("probing", "of use with scheme even, only with scheme statement");
     }
     let slots = given.number("slots", Shape::MIN_SLOTS..=Shape::MAX_SLOTS)?;
-    let virtual_servers = given.number("virtual-servers", 1..=slots)?;
+    let virtual_servers = given.number("virtual-servers", 1..=slots.min(Shape::MAX_VIRTUAL_SERVERS))?;
     Shape::new(scheme, slots, virtual_servers)
 }
 
@@ -319,8 +319,8 @@ mod tests {
                 "--probing linear",
                 "--probing: 'linear' is not of use with scheme even, only with scheme statement",
             ),
-            ("--slots 1", "--slots: '1' is not a number from 2 to 65536"),
-            ("--virtual-servers 513", "--virtual-servers: '513' is not a number from 1 to 512"),
+            ("--slots 1", "--slots: '1' is not a number from 2 to 16384"),
+            ("--virtual-servers 513", "--virtual-servers: '513' is not a number from 1 to 256"),
             (
                 "--heartbeat-interval 5",
                 "--heartbeat-interval: '5' is not a time from 10ms to 60s, like 500ms, 2s or 1m",

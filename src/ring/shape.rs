@@ -42,31 +42,35 @@ impl Shape {
     /// The fewest slots of a ring: with a single one there is nothing to share.
     pub const MIN_SLOTS: usize = 2;
 
-    /// The most slots of a ring. Every change rewrites one table entry per slot, which at this size still takes
-    /// well under a millisecond; and it is room for 7,000 servers of nine virtual servers.
-    pub const MAX_SLOTS: usize = 65_536;
+    /// The most slots of a ring: room for 1,800 servers of nine virtual servers. Every change rewrites one table entry
+    /// per slot.
+    pub const MAX_SLOTS: usize = 16_384;
+
+    /// The most virtual servers of one server. Hashed rings see little gain beyond a few hundred; and the search for
+    /// even places takes time that grows with them (a fifth of a second for a join to the largest ring).
+    pub const MAX_VIRTUAL_SERVERS: usize = 256;
 
     /// A ring of `slots` slots on which every server takes `virtual_servers` of them.
     ///
     /// Refuses a number of slots outside [`MIN_SLOTS`](Self::MIN_SLOTS)..=[`MAX_SLOTS`](Self::MAX_SLOTS), and
-    /// virtual servers that are none at all or more than there are slots.
+    /// virtual servers that are none at all, more than there are slots or more than
+    /// [`MAX_VIRTUAL_SERVERS`](Self::MAX_VIRTUAL_SERVERS).
     ///
     /// ```
     /// use ringmaster::ring::{Scheme, Shape};
     /// assert!(Shape::new(Scheme::Even, 512, 9).is_ok());
     /// assert_eq!(
-    ///     Shape::new(Scheme::Even, 512, 513).unwrap_err(),
-    ///     "513 virtual servers per server: must be 1 to 512, the number of slots"
+    ///     Shape::new(Scheme::Even, 32, 33).unwrap_err(),
+    ///     "33 virtual servers per server: must be 1 to 32"
     /// );
     /// ```
     pub fn new(scheme: Scheme, slots: usize, virtual_servers: usize) -> Result<Shape, String> {
         if !(Self::MIN_SLOTS..=Self::MAX_SLOTS).contains(&slots) {
             return Err(format!("{slots} slots: must be {} to {}", Self::MIN_SLOTS, Self::MAX_SLOTS));
         }
-        if !(1..=slots).contains(&virtual_servers) {
-            return Err(format!(
-                "{virtual_servers} virtual servers per server: must be 1 to {slots}, the number of slots"
-            ));
+        let most = slots.min(Self::MAX_VIRTUAL_SERVERS);
+        if !(1..=most).contains(&virtual_servers) {
+            return Err(format!("{virtual_servers} virtual servers per server: must be 1 to {most}"));
         }
         Ok(Shape { scheme, slots, virtual_servers })
     }
@@ -106,13 +110,14 @@ mod tests {
     #[test]
     fn bounds_are_inclusive_and_refusals_name_the_value() {
         let new = |slots, virtual_servers| Shape::new(Scheme::Even, slots, virtual_servers);
-        for (slots, virtual_servers) in [(2, 1), (2, 2), (512, 512), (65_536, 9)] {
+        for (slots, virtual_servers) in [(2, 1), (2, 2), (512, 256), (16_384, 9)] {
             assert!(new(slots, virtual_servers).is_ok(), "{slots} x {virtual_servers}");
         }
         for (slots, virtual_servers, named) in [
             (0, 1, "0 slots"),
             (1, 1, "1 slots"),
-            (65_537, 9, "65537 slots"),
+            (16_385, 9, "16385 slots"),
+            (512, 257, "257 virtual"),
             (512, 0, "0 virtual"),
             (9, 10, "10 v"),
         ] {
