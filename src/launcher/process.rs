@@ -25,9 +25,9 @@ const ANNOUNCE_LIMIT: u64 = 200;
 /// The children end with the balancer however it ends. Each reads its standard input and exits at its end, which the
 /// system brings about when the balancer dies, by SIGKILL too. One that is stopped (SIGSTOP) cannot read; but each
 /// child leads a process group of its own, and a stopped group that is orphaned is sent SIGHUP and SIGCONT by the
-/// system. (It is orphaned unless the process that inherits it, usually init, is of the same session: under a shell
-/// that is process 1 of a container, a stopped child stays until it is continued, and exits then.) The group also
-/// keeps a Ctrl-C at the terminal from reaching the replicas before the balancer has drained them.
+/// system. (Where the process that inherits it, usually init, started the balancer from its own shell, as process 1 of
+/// a container may, it does not count as orphaned; then a stopped child stays until it is continued, and exits.) The
+/// group also keeps a Ctrl-C at the terminal from reaching the replicas before the balancer has drained them.
 pub struct Processes {
     program: PathBuf,
     /// The children that have not been waited for, by process id. Held while a child is added, taken or asked

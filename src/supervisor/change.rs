@@ -133,6 +133,9 @@ impl Inner {
         self.check(n, hostnames, "Length of hostname list is more than removable instances")?;
         let leaving =
             self.fleet.leave(n, hostnames, self.settings.min_replicas).map_err(ChangeError::Refused)?;
+        for replica in leaving.iter().filter_map(|&id| self.fleet.replica(id)) {
+            log::info!("{} left the ring, {} requests in flight", replica.hostname, replica.in_flight);
+        }
         self.drain(&leaving, Instant::now() + self.settings.drain_timeout);
         let failures = self.stop_and_dismiss(&leaving, Some(STOP_GRACE));
         if failures.is_empty() {
