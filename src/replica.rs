@@ -60,7 +60,7 @@ impl fmt::Display for Hostname {
 /// One running incarnation of a replica, as its launcher knows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Instance {
-    /// What the launcher stops it by: the full container id, or the process id.
+    /// What the launcher stops it by: the full container id, or a number that the launcher gave it.
     pub key: String,
     /// Where it serves.
     pub address: SocketAddr,

@@ -29,7 +29,7 @@ impl Server {
     /// Starts a balancer. It listens when this returns; replicas come up meanwhile and join as they do.
     ///
     /// # Errors
-    /// What could not be started and why. Nothing that this has started is left running then.
+    /// What could not be started and why. Replicas that this has started are stopped then, as at any end.
     pub fn start(settings: &Settings, launcher: Box<dyn Launcher>) -> Result<Server, String> {
         // First of all the port: if it is taken, no replica is touched.
         let listen = settings.listen;
@@ -55,11 +55,17 @@ impl Server {
                 let drain_timeout = settings.supervisor.drain_timeout;
                 Ok(Server { address, fleet, front, watchdog, supervisor, shutdown, drain_timeout })
             }
-            (Err(error), _) | (_, Err(error)) => {
-                // Threads that were started end when they see this.
+            (watchdog, front) => {
                 shutdown.begin();
+                let why = watchdog.as_ref().err().or(front.as_ref().err()).map(ToString::to_string);
+                if let Ok(front) = front {
+                    front.close(Instant::now());
+                }
+                if let Ok(watchdog) = watchdog {
+                    watchdog.stop();
+                }
                 supervisor.close(Instant::now());
-                Err(no_threads(error))
+                Err(format!("cannot serve on {address}: {}", why.unwrap_or_default()))
             }
         }
     }

@@ -57,18 +57,31 @@ fn a_chunked_upload_that_breaks_off_in_a_chunk_never_looks_complete() {
 }
 
 #[test]
-fn a_client_that_is_slow_to_send_a_change_holds_up_nobody() {
+fn clients_that_are_slow_to_send_a_change_hold_up_nobody_for_long() {
     let server = calm("", FakeLauncher::new());
-    let mut slow = server.connect();
-    slow.send(b"POST /add HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n{");
     let mut listing = server.connect();
     listing.send(b"GET /rep HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n{");
     assert_eq!(listing.answer(false).status, 200, "a body that nobody needs is not waited for");
-    assert_eq!(server.get("/rep").status, 200);
-    assert_eq!(server.admin("POST", "/add", r#"{"n":1}"#).listed().len(), 4);
-    slow.send(b" ");
-    drop(slow);
-    assert_eq!(server.admin("DELETE", "/rm", r#"{"n":1}"#).listed().len(), 3);
+    // More of them than there are threads that read changes.
+    let mut slow: Vec<Client> = (0..6).map(|_| server.connect()).collect();
+    for client in &mut slow {
+        client.send(b"POST /add HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n{");
+    }
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let dripping = scope.spawn(|| {
+            // A byte now and then, for as long as the others take; each is told in the end that it took too long.
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                slow.iter_mut().for_each(|client| drop(client.try_send(b" ")));
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        assert_eq!(server.get("/rep").status, 200);
+        assert_eq!(server.admin("POST", "/add", r#"{"n":1}"#).listed().len(), 4);
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        dripping.join().unwrap();
+    });
+    assert_eq!(server.listed().len(), 4);
 }
 
 /// tiny_http's accepting thread ends without a word when a socket cannot be duplicated.

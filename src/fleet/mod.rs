@@ -174,7 +174,8 @@ impl Fleet {
     /// and finish what they hold until [`Fleet::dismiss`] or [`Fleet::take_back`].
     ///
     /// # Errors
-    /// A sentence that names what stands in the way: an unknown name, more than there are, fewer than `min` left.
+    /// A sentence that names what stands in the way: an unknown name, more than there are, fewer than `min` left, or,
+    /// while some serve, none that does.
     pub fn leave(&self, n: usize, named: &[Hostname], min: usize) -> Result<Vec<ReplicaId>, String> {
         self.lock().leave(n, named, min)
     }

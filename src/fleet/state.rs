@@ -313,10 +313,14 @@ impl State {
             let at = at.ok_or_else(|| format!("hostname '{hostname}' is not a replica"))?;
             chosen.push(others.remove(at).0);
         }
-        while chosen.len() < n {
+        // One that serves is kept out of the draw, so that chance alone never takes the last.
+        let serves = |id: &ReplicaId| self.member(*id).is_some_and(|m| m.phase == Phase::Serving);
+        let serving: Vec<usize> = (0..others.len()).filter(|&at| serves(&others[at].0)).collect();
+        let kept = (min > 0).then(|| fastrand::choice(serving)).flatten().map(|at| others.swap_remove(at));
+        while chosen.len() < n && !others.is_empty() {
             chosen.push(others.swap_remove(fastrand::usize(..others.len())).0);
         }
-        let serves = |id: &ReplicaId| self.member(*id).is_some_and(|m| m.phase == Phase::Serving);
+        others.extend(kept);
         if min > 0 && chosen.iter().any(serves) && !others.iter().any(|(id, _)| serves(id)) {
             return Err(format!("cannot remove {n} of {total} replicas: none of those left is serving"));
         }

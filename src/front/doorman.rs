@@ -42,8 +42,12 @@ const PATIENCE: Duration = Duration::from_millis(20);
 /// Batches in a row that may be given up; after that the listener has another trouble than this one.
 const MOST_GIVEN_UP: usize = 5;
 
-/// Rounds in a row in which nobody was let in until tiny_http is taken to accept no more: about a second.
+/// Rounds in a row in which nobody was let in until tiny_http is taken to accept no more: half a second and more.
 const MOST_UNSERVED: usize = 3;
+
+/// Shortest and longest pause between two times that accepting is begun again: each costs a few threads that stay,
+/// and while what stopped it lasts (no descriptors, say) it will not succeed.
+const REOPENINGS: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(30);
 
 /// What a round of visits showed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,21 +60,29 @@ enum Round {
     Unserved,
 }
 
-/// Starts the doorman of the listener at `door`; it ends when `closed` begins. When tiny_http accepts no more, it
-/// calls `reopen`.
+/// Starts the doorman of the listener at `door`; it ends when `closed` begins. When tiny_http accepts no more, because
+/// `is_lost` says so or because nobody is let in, it calls `reopen`.
 ///
 /// # Errors
 /// The system has no thread for it.
 pub(super) fn start(
     door: SocketAddr,
     closed: Shutdown,
+    is_lost: impl Fn() -> bool + Send + 'static,
     reopen: impl Fn() + Send + 'static,
 ) -> std::io::Result<JoinHandle<()>> {
     thread::Builder::new().name("doorman".into()).spawn(move || {
         let accepted = Accepted::open();
         let (mut seen, mut last) = (accepted.count(), Instant::now());
         let (mut pause, mut unserved) = (*LOOKS.end(), 0);
+        let (mut reopening, mut not_before) = (*REOPENINGS.start(), Instant::now());
         while !closed.sleep(pause) {
+            if (is_lost() || unserved >= MOST_UNSERVED) && Instant::now() >= not_before {
+                reopen();
+                unserved = 0;
+                not_before = Instant::now() + reopening;
+                reopening = (reopening * 2).min(*REOPENINGS.end());
+            }
             let now = accepted.count();
             if now == seen && last.elapsed() < ROUTINE {
                 continue;
@@ -80,9 +92,8 @@ pub(super) fn start(
             (seen, last) = (now + visits, Instant::now());
             pause = if round == Round::Grown { *LOOKS.start() } else { (pause * 2).min(*LOOKS.end()) };
             unserved = if round == Round::Unserved { unserved + 1 } else { 0 };
-            if unserved == MOST_UNSERVED {
-                unserved = 0;
-                reopen();
+            if round != Round::Unserved && Instant::now() >= not_before + reopening {
+                reopening = *REOPENINGS.start();
             }
         }
     })

@@ -97,33 +97,33 @@ impl Exchange {
     /// # Errors
     /// The client's, when it does not send the body it announced, or takes until after `deadline`.
     pub(super) fn small_body(&mut self, limit: u64, deadline: Instant) -> io::Result<Option<Vec<u8>>> {
-        if matches!(self.head.framing, Framing::Length(length) if length > limit) {
-            return Ok(None);
-        }
-        let mut bytes = Vec::new();
-        let mut body = self.outbound()?.body;
-        let mut part = [0; 4096];
+        let (announced, connection) = (self.head.framing, self.connection);
+        let Some(request) = self.request.as_mut().filter(|_| announced != Framing::None) else {
+            return Ok(Some(Vec::new()));
+        };
+        let mut body: Box<dyn Read> = match announced {
+            Framing::Length(length) if length > limit => return Ok(None),
+            Framing::Length(length) => Box::new(request.as_reader().take(length)),
+            _ => Box::new(ChunkedBody { chunks: request.as_reader(), connection }.take(limit + 1)),
+        };
+        let (mut bytes, mut part) = (Vec::new(), [0; 4096]);
         loop {
-            let n = match &mut body {
-                Body::Empty => 0,
-                Body::Whole(whole) => {
-                    bytes.append(whole);
-                    0
-                }
-                Body::Stream(stream) => stream.read(&mut part)?,
-            };
+            let n = body.read(&mut part)?;
             bytes.extend_from_slice(&part[..n]);
+            if n == 0 {
+                break;
+            }
             if Instant::now() > deadline {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            if n == 0 || bytes.len() as u64 > limit {
-                break;
-            }
         }
         drop(body);
-        let fits = bytes.len() as u64 <= limit;
-        self.body_read = fits;
-        Ok(Some(bytes).filter(|_| fits))
+        let read = bytes.len() as u64;
+        if matches!(announced, Framing::Length(length) if length != read) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.body_read = read <= limit;
+        Ok(Some(bytes).filter(|_| read <= limit))
     }
 
     /// Notes that the body has been read to its end.

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -16,10 +17,6 @@ use super::incoming::Incoming;
 use super::turns::Turns;
 use crate::shutdown::Shutdown;
 
-/// Pause before tiny_http is started again on the socket, so that a lasting fault does not spin: each start costs a
-/// few threads that stay.
-const RESTART_PAUSE: Duration = Duration::from_millis(500);
-
 /// Receives requests from one socket for as long as the program runs.
 pub(super) struct Listener {
     /// A second descriptor of the listening socket: outlives a tiny_http server that ends by itself.
@@ -29,6 +26,7 @@ pub(super) struct Listener {
     shutdown: Shutdown,
     /// Every server that was started. One that no longer accepts still serves the connections it has.
     servers: Mutex<Vec<Arc<Server>>>,
+    lost: AtomicBool,
 }
 
 impl Listener {
@@ -46,7 +44,8 @@ impl Listener {
         raise_descriptor_limit();
         let address = socket.local_addr()?;
         let servers = Mutex::default();
-        let listener = Arc::new(Listener { socket, address, turns, shutdown, servers });
+        let listener =
+            Arc::new(Listener { socket, address, turns, shutdown, servers, lost: AtomicBool::new(false) });
         let receiver = listener.clone().open()?;
         Ok((listener, receiver))
     }
@@ -93,7 +92,10 @@ impl Listener {
                 // tiny_http has no error kind of its own for being released.
                 Err(error) if error.to_string() == "thread unblocked" => return,
                 Err(_) if self.shutdown.begun() => {}
-                Err(error) => self.reopen(&format!("accepting connections failed ({error})")),
+                Err(error) => {
+                    log::warn!("accepting connections failed: {error}");
+                    self.lost.store(true, Relaxed);
+                }
             }
         }
     }
@@ -112,17 +114,21 @@ impl Listener {
 
     /// Starts a new tiny_http server on the same socket: tiny_http stops accepting after any error of `accept`, and
     /// without a word when it cannot duplicate a socket. The old one goes on with the connections it has.
-    pub(super) fn reopen(self: &Arc<Self>, why: &str) {
+    pub(super) fn reopen(self: &Arc<Self>) {
         if self.shutdown.begun() {
             return;
         }
-        log::warn!("{why}: starting to accept again");
-        while !self.shutdown.sleep(RESTART_PAUSE) {
-            match self.clone().open() {
-                Ok(_) => return,
-                Err(error) => log::error!("cannot start to accept connections: {error}"),
-            }
+        log::warn!("connections are no longer accepted: beginning again");
+        self.lost.store(false, Relaxed);
+        if let Err(error) = self.clone().open() {
+            log::error!("cannot begin to accept connections: {error}");
+            self.lost.store(true, Relaxed);
         }
+    }
+
+    /// Whether a server has said that it accepts no more, and none was started since.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.load(Relaxed)
     }
 }
 

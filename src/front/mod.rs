@@ -69,9 +69,14 @@ impl Front {
         let turns = Turns::new(Box::new(move |arrival| queues.put(arrival)));
         let (listener, receiver) =
             Listener::start(socket, settings.idle_timeout, turns.clone(), shutdown.clone())?;
-        let (closed, reopened) = (Shutdown::default(), listener.clone());
-        let reopen = move || reopened.reopen("nobody has accepted connections for a second");
-        let doorman = doorman::start(listener.own_door(), closed.clone(), reopen)?;
+        let closed = Shutdown::default();
+        let (asked, told) = (listener.clone(), listener.clone());
+        let doorman = doorman::start(
+            listener.own_door(),
+            closed.clone(),
+            move || asked.is_lost(),
+            move || told.reopen(),
+        )?;
         Ok(Front { listener, turns, receiver, doorman, closed, shutdown })
     }
 

@@ -146,7 +146,7 @@ impl Docker {
         let format = format!("{{{{.ID}}}} {{{{.Names}}}} {{{{.Label \"{FLEET}\"}}}}");
         let args = ["ps", "--all", "--no-trunc", "--filter", &filter, "--format", &format];
         for line in self.docker(&args)?.lines() {
-            let mut words = line.split(' ');
+            let mut words = line.splitn(3, ' ');
             let (id, names, fleet) = (words.next(), words.next().unwrap_or_default(), words.next());
             if !names.split(',').any(|name| name == hostname.as_str()) {
                 continue;

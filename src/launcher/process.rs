@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,7 +31,9 @@ const ANNOUNCE_LIMIT: u64 = 200;
 /// group also keeps a Ctrl-C at the terminal from reaching the replicas before the balancer has drained them.
 pub struct Processes {
     program: PathBuf,
-    /// The children that have not been waited for, by process id. Held while a child is added, taken or asked
+    /// Counts the children: a process id may be given again while the old one is still remembered.
+    next_key: AtomicU64,
+    /// The children that have not been waited for, by key. Held while a child is added, taken or asked
     /// whether it runs, never while one is waited for.
     children: Mutex<HashMap<String, Child>>,
 }
@@ -38,7 +41,7 @@ pub struct Processes {
 impl Processes {
     /// A launcher that runs `program`, which must serve as a replica when called with `replica` as its first word.
     pub fn new(program: PathBuf) -> Processes {
-        Processes { program, children: Mutex::new(HashMap::new()) }
+        Processes { program, next_key: AtomicU64::new(1), children: Mutex::default() }
     }
 
     fn children(&self) -> MutexGuard<'_, HashMap<String, Child>> {
@@ -76,7 +79,7 @@ impl Launcher for Processes {
             end(&mut child);
             return Err(failed("it did not say where it listens".to_owned()));
         };
-        let key = child.id().to_string();
+        let key = self.next_key.fetch_add(1, Relaxed).to_string();
         let mut children = self.children();
         // Those that ended by themselves are reaped here if nobody stopped them since.
         children.retain(|_, child| matches!(child.try_wait(), Ok(None)));

@@ -1,9 +1,10 @@
 //! What is there already: replicas of an earlier run, and what failed launches have left.
 
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::Inner;
+use super::strays::Strays;
 use crate::fleet::ReplicaId;
 use crate::heartbeat::{Heartbeat, Pulse};
 use crate::launcher::{LaunchError, Order, Survivor};
@@ -67,7 +68,9 @@ impl Inner {
                 Some((id, hostname))
             }
             Err(why) => {
-                log::error!("cannot adopt {hostname} of an earlier run, it is left as it is: {why}");
+                log::error!(
+                    "cannot adopt {hostname} of an earlier run; it will be removed in the end: {why}"
+                );
                 None
             }
         }
@@ -75,7 +78,11 @@ impl Inner {
 
     /// Notes that something failed that may have left something running.
     pub(super) fn suspect_strays(&self) {
-        self.strays.lock().unwrap_or_else(PoisonError::into_inner).suspect(Instant::now());
+        self.lock_strays().suspect(Instant::now());
+    }
+
+    pub(super) fn lock_strays(&self) -> MutexGuard<'_, Strays> {
+        self.strays.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Removes what carries our label and is no member: a launch that was given up on and came about after all.

@@ -15,7 +15,8 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// Runs jobs on threads of its own, which end when this is dropped and the jobs at hand are done.
 ///
-/// The queue has no bound of its own: a job is work on one replica, and a replica has at most one at a time.
+/// The queue has no bound of its own: a job is work on one replica, and a replica has at most one at a time (and
+/// there is at most one search for strays).
 pub(super) struct Crew {
     jobs: Sender<Job>,
 }

@@ -14,7 +14,7 @@ mod strays;
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub use change::ChangeError;
@@ -167,9 +167,12 @@ impl Supervisor {
 
     /// Looks for what failed launches left behind, in the background, if the time for that has come.
     pub fn look_for_strays(&self, now: Instant) {
-        if self.inner.strays.lock().unwrap_or_else(PoisonError::into_inner).is_due(now) {
+        if self.inner.lock_strays().begin(now) {
             let inner = self.inner.clone();
-            self.inner.healers.run(move || inner.remove_strays());
+            self.inner.healers.run(move || {
+                inner.remove_strays();
+                inner.lock_strays().end(Instant::now());
+            });
         }
     }
 

@@ -14,6 +14,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 pub(super) struct Strays {
     until: Option<Instant>,
     next: Option<Instant>,
+    /// A search is under way; the next waits for its end.
+    searching: bool,
 }
 
 impl Strays {
@@ -23,13 +25,17 @@ impl Strays {
         self.next.get_or_insert(now + PAUSE);
     }
 
-    /// Whether to look now; if so, the next look is due after a pause.
-    pub(super) fn is_due(&mut self, now: Instant) -> bool {
-        if self.next.is_none_or(|next| now < next) {
-            return false;
-        }
+    /// Whether to look now; if so, the search counts as begun.
+    pub(super) fn begin(&mut self, now: Instant) -> bool {
+        let due = !self.searching && self.next.is_some_and(|next| now >= next);
+        self.searching |= due;
+        due
+    }
+
+    /// The search that was begun has ended at `now`.
+    pub(super) fn end(&mut self, now: Instant) {
+        self.searching = false;
         self.next = self.until.filter(|until| now < *until).map(|_| now + PAUSE);
-        true
     }
 }
 
@@ -42,13 +48,20 @@ mod tests {
         let begin = Instant::now();
         let at = |seconds| begin + Duration::from_secs(seconds);
         let mut strays = Strays::default();
-        assert!(!strays.is_due(at(0)), "nothing has failed");
+        assert!(!strays.begin(at(0)), "nothing has failed");
         strays.suspect(at(0));
-        let looks: Vec<u64> = (0..300).filter(|&second| strays.is_due(at(second))).collect();
+        let mut looks = Vec::new();
+        for second in 0..300 {
+            if strays.begin(at(second)) {
+                assert!(!strays.begin(at(second + 100)), "one at a time");
+                strays.end(at(second));
+                looks.push(second);
+            }
+        }
         assert_eq!(looks.first(), Some(&5));
         assert_eq!(looks.last(), Some(&120));
         assert!(looks.windows(2).all(|pair| pair[1] - pair[0] == 5));
         strays.suspect(at(300));
-        assert!(!strays.is_due(at(301)) && strays.is_due(at(305)));
+        assert!(!strays.begin(at(301)) && strays.begin(at(305)));
     }
 }
