@@ -40,7 +40,13 @@ fn main() -> ExitCode {
 fn serve(settings: &Settings) -> ExitCode {
     let from_environment = || env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
     let filter = settings.log.clone().unwrap_or_else(from_environment);
-    env_logger::Builder::new().parse_filters(&filter).format_timestamp_millis().format_target(false).init();
+    env_logger::Builder::new()
+        // What goes wrong in there is told by the front, in words that say what it means.
+        .filter_module("tiny_http", log::LevelFilter::Off)
+        .parse_filters(&filter)
+        .format_timestamp_millis()
+        .format_target(false)
+        .init();
     let (signals, signal) = crossbeam_channel::bounded(1);
     let mut first: Option<Instant> = None;
     let on_signal = move || match first {

@@ -121,6 +121,7 @@ fn under_load_no_answer_is_anything_but_200_when_the_signal_to_end_comes() {
     load.wait_for_answers(500);
     signal(program.pid(), "TERM");
     assert_eq!(program.end(), Some(0));
+    assert!(!program.log().iter().any(|line| line.contains("ERROR")), "{:?}", program.log());
     let seen = load.finish();
     assert!(seen.failures.is_empty(), "{:?}", seen.failures);
     assert!(!replicas.iter().any(|replica| is_alive(replica.pid)));
