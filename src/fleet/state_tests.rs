@@ -137,6 +137,17 @@ fn the_last_one_that_serves_is_not_removed_from_beside_those_that_are_down() {
 }
 
 #[test]
+fn chance_never_takes_the_last_one_that_serves() {
+    for _ in 0..100 {
+        let (mut state, ids) = serving(&["S1", "S2", "S3"]);
+        assert!(state.fail(ids[0], &instance(1)) && state.fail(ids[1], &instance(2)));
+        let left = state.leave(2, &[], 1).unwrap();
+        assert_eq!(left.len(), 2);
+        assert_eq!(listed(&state), ["S3"]);
+    }
+}
+
+#[test]
 fn the_claim_on_a_replica_is_had_once() {
     let (mut state, ids) = serving(&["S1"]);
     assert!(state.claim(ids[0]));
