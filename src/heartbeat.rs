@@ -6,44 +6,56 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use http::uri::PathAndQuery;
 use ureq::Agent;
 use ureq::unversioned::transport::TcpConnector;
 
 use crate::dial;
 
+/// How heartbeats are taken.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long one may take altogether: connect, send, and the whole answer.
+    pub timeout: Duration,
+    /// What is asked for; `/heartbeat` in the contract.
+    pub path: PathAndQuery,
+}
+
 /// What a heartbeat came back with.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Pulse {
-    /// 200, after this long.
+    /// A success (2xx; 200 in the contract), after this long.
     Good(Duration),
     /// Anything else; says what.
     Missed(String),
 }
 
-/// Takes pulses at `/heartbeat`, the path of the contract.
+/// Takes pulses.
 pub struct Heartbeat {
     agent: Agent,
+    path: PathAndQuery,
 }
 
 impl Heartbeat {
-    /// Heartbeats that wait for `timeout` altogether: connect, send, and the whole answer.
-    pub fn new(timeout: Duration) -> Heartbeat {
+    /// Heartbeats by these settings.
+    pub fn new(settings: &Settings) -> Heartbeat {
         let config = dial::config()
-            .timeout_global(Some(timeout))
+            .timeout_global(Some(settings.timeout))
             .max_idle_connections(0)
             // A heartbeat's answer is a few lines; a server that sends more than this is not a replica.
             .input_buffer_size(8 * 1024)
             .output_buffer_size(1024)
             .max_response_header_size(8 * 1024)
             .build();
-        Heartbeat { agent: Agent::with_parts(config, TcpConnector::default(), dial::KnownAddress) }
+        let agent = Agent::with_parts(config, TcpConnector::default(), dial::KnownAddress);
+        Heartbeat { agent, path: settings.path.clone() }
     }
 
     /// Asks the server at `address` once.
     pub fn pulse(&self, address: SocketAddr) -> Pulse {
         let begun = Instant::now();
-        match self.agent.get(format!("http://{address}/heartbeat")).header("connection", "close").call() {
-            Ok(answer) if answer.status() == 200 => Pulse::Good(begun.elapsed()),
+        match self.agent.get(format!("http://{address}{}", self.path)).header("connection", "close").call() {
+            Ok(answer) if answer.status().is_success() => Pulse::Good(begun.elapsed()),
             Ok(answer) => Pulse::Missed(format!("heartbeat answered {}", answer.status().as_u16())),
             Err(error) => Pulse::Missed(format!("heartbeat failed: {error}")),
         }
@@ -55,6 +67,10 @@ mod tests {
     use super::*;
     use std::io::{Read, Write};
     use std::net::TcpListener;
+
+    fn heartbeat(timeout: Duration) -> Heartbeat {
+        Heartbeat::new(&Settings { timeout, path: PathAndQuery::from_static("/heartbeat") })
+    }
 
     /// A server that answers its first connection with `answer`, then is gone.
     fn once(answer: &'static [u8]) -> SocketAddr {
@@ -69,10 +85,13 @@ mod tests {
     }
 
     #[test]
-    fn only_a_200_is_good() {
-        let heartbeat = Heartbeat::new(Duration::from_secs(10));
-        let ok = once(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-        assert!(matches!(heartbeat.pulse(ok), Pulse::Good(_)));
+    fn only_a_success_is_good() {
+        let heartbeat = heartbeat(Duration::from_secs(10));
+        for answer in
+            [&b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"[..], b"HTTP/1.1 204 No Content\r\n\r\n"]
+        {
+            assert!(matches!(heartbeat.pulse(once(answer)), Pulse::Good(_)));
+        }
         for (answer, why) in [
             (&b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n"[..], "answered 500"),
             (b"HTTP/1.1 302 X\r\nLocation: /home\r\nContent-Length: 0\r\n\r\n", "answered 302"),
@@ -87,9 +106,9 @@ mod tests {
     #[test]
     fn a_closed_port_and_a_silent_server_are_misses() {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        assert!(matches!(Heartbeat::new(Duration::from_secs(10)).pulse(closed), Pulse::Missed(_)));
+        assert!(matches!(heartbeat(Duration::from_secs(10)).pulse(closed), Pulse::Missed(_)));
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-        let pulse = Heartbeat::new(Duration::from_millis(50)).pulse(silent.local_addr().unwrap());
+        let pulse = heartbeat(Duration::from_millis(50)).pulse(silent.local_addr().unwrap());
         assert!(matches!(&pulse, Pulse::Missed(reason) if reason.contains("timeout")), "{pulse:?}");
     }
 }

@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 use std::process::{self, ExitCode};
 use std::time::{Duration, Instant};
 
+use http::uri::PathAndQuery;
 use ringmaster::config::{self, Invocation, Settings};
-use ringmaster::heartbeat::{Heartbeat, Pulse};
+use ringmaster::heartbeat::{self, Heartbeat, Pulse};
 use ringmaster::ring_report;
 use ringmaster::server::{self, Server};
 
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
             Ok(report) => tell(&report.to_string()),
             Err(why) => fail(&why, 2),
         },
-        Ok(Invocation::Health(address)) => health(address),
+        Ok(Invocation::Health(address, path)) => health(address, path),
         Ok(Invocation::Tell(text)) => tell(&text),
         Err(why) => fail(&why, 2),
     }
@@ -73,8 +74,8 @@ fn serve(settings: &Settings) -> ExitCode {
     }
 }
 
-fn health(address: SocketAddr) -> ExitCode {
-    match Heartbeat::new(HEALTH_TIMEOUT).pulse(address) {
+fn health(address: SocketAddr, path: PathAndQuery) -> ExitCode {
+    match Heartbeat::new(&heartbeat::Settings { timeout: HEALTH_TIMEOUT, path }).pulse(address) {
         Pulse::Good(_) => tell("a replica answers\n"),
         Pulse::Missed(why) => fail(&why, 1),
     }

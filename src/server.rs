@@ -9,7 +9,7 @@ use crate::config::{self, Settings};
 use crate::fleet::Fleet;
 use crate::forward::Forwarder;
 use crate::front::Front;
-use crate::launcher::{Docker, Launcher, Processes};
+use crate::launcher::{Docker, Fixed, Launcher, Processes};
 use crate::shutdown::Shutdown;
 use crate::supervisor::Supervisor;
 use crate::watchdog::Watchdog;
@@ -98,5 +98,6 @@ pub fn launcher(settings: &Settings) -> Box<dyn Launcher> {
         // Our own program serves as the replica; this path leads to it also after the file was replaced.
         config::Launcher::Process => Box::new(Processes::new(PathBuf::from("/proc/self/exe"))),
         config::Launcher::Docker(docker) => Box::new(Docker::new(docker.clone())),
+        config::Launcher::Static(backends) => Box::new(Fixed::new(backends.clone())),
     }
 }

@@ -11,10 +11,12 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::launcher::DockerSettings;
+use http::uri::PathAndQuery;
+
+use crate::launcher::{Backend, DockerSettings};
 use crate::ring::{Probing, Ring, RingId, Scheme, Shape};
 use crate::supervisor::{OnExit, RespawnName};
-use crate::{forward, front, supervisor, watchdog};
+use crate::{forward, front, heartbeat, supervisor, watchdog};
 use options::{Given, SETTINGS};
 
 /// Most replicas when nobody says otherwise: beyond this one machine is not the right place any more.
@@ -38,7 +40,7 @@ pub enum Invocation {
         json: bool,
     },
     /// Whether the balancer at this address has a replica that answers.
-    Health(SocketAddr),
+    Health(SocketAddr, PathAndQuery),
     /// A text for the user: help or version.
     Tell(String),
 }
@@ -73,6 +75,8 @@ pub enum Launcher {
     Process,
     /// As containers.
     Docker(DockerSettings),
+    /// Not at all: these run already.
+    Static(Vec<Backend>),
 }
 
 /// Reads the command line (without the program's name) and the environment.
@@ -109,7 +113,7 @@ pub fn invocation(
                 json: given.json,
             })
         }
-        "health" => Ok(Invocation::Health(given.address("listen")?)),
+        "health" => Ok(Invocation::Health(given.address("listen")?, heartbeat_path(&given)?)),
         other => {
             Err(format!("unknown command '{other}': there are serve, replica, ring and health, see --help"))
         }
@@ -123,21 +127,30 @@ fn settings(given: &Given) -> Result<Settings, String> {
     let time = |name, most| given.duration(name, Duration::from_millis(1)..=Duration::from_secs(most));
     let ring = shape(given)?;
     let max_replicas = max_replicas(given, ring)?;
-    let replicas = match given.is_given("replicas") {
-        true => given.number("replicas", 1..=max_replicas)?,
-        false => DEFAULT_REPLICAS.min(max_replicas),
+    let launcher = launcher(given, ring)?;
+    // The contract is about replicas of ours.
+    let is_contract = !matches!(launcher, Launcher::Static(_));
+    let replicas = match (&launcher, given.is_given("replicas")) {
+        (Launcher::Static(_), true) => return given.refuse("replicas", "of use with launcher static"),
+        (Launcher::Static(backends), _) if backends.len() > max_replicas => {
+            return given.refuse("backends", format!("a list of at most {max_replicas}, the most replicas"));
+        }
+        (Launcher::Static(backends), _) => backends.len(),
+        (_, true) => given.number("replicas", 1..=max_replicas)?,
+        (_, false) => DEFAULT_REPLICAS.min(max_replicas),
     };
-    let heartbeat_timeout = time("heartbeat-timeout", 60)?;
+    let heartbeat =
+        heartbeat::Settings { timeout: time("heartbeat-timeout", 60)?, path: heartbeat_path(given)? };
     Ok(Settings {
         listen: given.address("listen")?,
         replicas,
         ring,
-        launcher: launcher(given, ring)?,
+        launcher,
         supervisor: supervisor::Settings {
             min_replicas: given.number("min-replicas", 1..=replicas)?,
             max_replicas,
             start_timeout: time("start-timeout", 600)?,
-            heartbeat_timeout,
+            heartbeat: heartbeat.clone(),
             drain_timeout: time("drain-timeout", 3600)?,
             respawn_name: given
                 .choice("respawn-name", &[("same", RespawnName::Same), ("random", RespawnName::Random)])?,
@@ -146,7 +159,7 @@ fn settings(given: &Given) -> Result<Settings, String> {
         watchdog: watchdog::Settings {
             interval: given
                 .duration("heartbeat-interval", Duration::from_millis(10)..=Duration::from_secs(60))?,
-            timeout: heartbeat_timeout,
+            heartbeat,
             fall: given.number("fall", 1..=100)?,
             max_replicas,
         },
@@ -158,7 +171,8 @@ fn settings(given: &Given) -> Result<Settings, String> {
         front: front::Settings {
             workers: given.number("workers", 1..=1024)?,
             queue: given.number("queue", 1..=1_000_000)?,
-            maps_404: given.choice("replica-404", &[("map", true), ("pass", false)])?,
+            maps_404: given
+                .choice("replica-404", &[("auto", is_contract), ("map", true), ("pass", false)])?,
             idle_timeout: given
                 .duration("idle-timeout", Duration::from_secs(1)..=Duration::from_secs(3600))?,
         },
@@ -209,11 +223,47 @@ fn launcher(given: &Given, ring: Shape) -> Result<Launcher, String> {
         memory: memory(given)?,
         pids: given.number("replica-pids", 16..=1_000_000)?,
     };
-    let is_docker = given.choice("launcher", &[("process", false), ("docker", true)])?;
-    if !is_docker && given.is_given("on-exit") && given.plain("on-exit") == "keep" {
-        return given.refuse("on-exit", "possible with launcher process: children end with the balancer");
+    let backends = backends(given)?;
+    let kinds = [
+        ("process", Launcher::Process),
+        ("docker", Launcher::Docker(docker)),
+        ("static", Launcher::Static(backends)),
+    ];
+    let launcher = given.choice("launcher", &kinds)?;
+    match &launcher {
+        Launcher::Process if given.is_given("on-exit") && given.plain("on-exit") == "keep" => {
+            given.refuse("on-exit", "possible with launcher process: children end with the balancer")
+        }
+        Launcher::Static(backends) if backends.is_empty() => {
+            given.refuse("backends", "a list of host:port, which launcher static needs")
+        }
+        Launcher::Process | Launcher::Docker(_) if given.is_given("backends") => {
+            given.refuse("backends", "of use but with launcher static")
+        }
+        _ => Ok(launcher),
     }
-    Ok(if is_docker { Launcher::Docker(docker) } else { Launcher::Process })
+}
+
+fn backends(given: &Given) -> Result<Vec<Backend>, String> {
+    let texts = given.plain("backends");
+    let mut backends: Vec<Backend> = Vec::new();
+    for text in texts.split(',').map(str::trim).filter(|text| !text.is_empty()) {
+        let backend = Backend::parse(text)
+            .or_else(|why| given.refuse("backends", format!("a list of host:port: {why}")))?;
+        if backends.iter().any(|other| other.name() == backend.name()) {
+            return given.refuse("backends", format!("a list of different servers: '{text}' is there twice"));
+        }
+        backends.push(backend);
+    }
+    Ok(backends)
+}
+
+fn heartbeat_path(given: &Given) -> Result<PathAndQuery, String> {
+    let text = given.plain("heartbeat-path");
+    match text.parse() {
+        Ok(path) if text.starts_with('/') && !text.contains('#') => Ok(path),
+        _ => given.refuse("heartbeat-path", "a path like /heartbeat"),
+    }
 }
 
 /// A level, or levels by module; what the logger would only complain about is refused here.
@@ -313,7 +363,22 @@ mod tests {
                 "--listen localhost",
                 "--listen: 'localhost' is not an address and port, like 127.0.0.1:5000 or [::]:5000",
             ),
-            ("--launcher podman", "--launcher: 'podman' is not process or docker"),
+            ("--launcher podman", "--launcher: 'podman' is not process or docker or static"),
+            ("--launcher static", "--backends: '' is not a list of host:port, which launcher static needs"),
+            ("--backends a:1", "--backends: 'a:1' is not of use but with launcher static"),
+            (
+                "--launcher static --backends a:1,b",
+                "--backends: 'a:1,b' is not a list of host:port: 'b' is not host:port",
+            ),
+            (
+                "--launcher static --backends a:1,a:1",
+                "--backends: 'a:1,a:1' is not a list of different servers: 'a:1' is there twice",
+            ),
+            (
+                "--launcher static --backends a:1 --replicas 3",
+                "--replicas: '3' is not of use with launcher static",
+            ),
+            ("--heartbeat-path health", "--heartbeat-path: 'health' is not a path like /heartbeat"),
             ("--scheme md5", "--scheme: 'md5' is not even or statement"),
             (
                 "--probing linear",
@@ -359,7 +424,7 @@ mod tests {
             read("ring --replicas 5 --json", &[]),
             Ok(Invocation::Ring { replicas: 5, json: true, .. })
         ));
-        assert!(matches!(read("health", &[]), Ok(Invocation::Health(_))));
+        assert!(matches!(read("health", &[]), Ok(Invocation::Health(_, _))));
         assert!(
             matches!(read("--version", &[]), Ok(Invocation::Tell(text)) if text.starts_with("ringmaster 0."))
         );

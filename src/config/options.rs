@@ -27,10 +27,11 @@ const fn setting(
 }
 
 /// All settings, in the order in which `--help` shows them.
-pub(super) const SETTINGS: [Setting; 28] = [
+pub(super) const SETTINGS: [Setting; 30] = [
     setting("listen", "ADDR:PORT", "127.0.0.1:5000", "where the balancer listens"),
     setting("replicas", "N", "3", "how many replicas to start with"),
-    setting("launcher", "KIND", "process", "process (children of the balancer) or docker (containers)"),
+    setting("launcher", "KIND", "process", "process (children), docker (containers) or static (run already)"),
+    setting("backends", "HOST:PORT,…", "", "static: the servers"),
     setting("image", "NAME", "ringmaster-server", "docker: image of the replicas"),
     setting("network", "NAME", "net1", "docker: network of the replicas, made if it is missing"),
     setting("fleet", "NAME", "ringmaster", "docker: label that tells our containers from all others"),
@@ -43,12 +44,13 @@ pub(super) const SETTINGS: [Setting; 28] = [
     setting("slots", "N", "512", "ring: number of slots"),
     setting("virtual-servers", "N", "9", "ring: slots that each replica takes"),
     setting("heartbeat-interval", "TIME", "500ms", "time between two heartbeats to a replica"),
+    setting("heartbeat-path", "PATH", "/heartbeat", "what a heartbeat asks a replica for"),
     setting("heartbeat-timeout", "TIME", "500ms", "how long a replica may take to answer one"),
     setting("fall", "N", "2", "missed heartbeats in a row until a replica has failed"),
     setting("min-replicas", "N", "1", "fewest replicas that /rm may leave"),
     setting("max-replicas", "N", "auto", "most replicas; auto: as many as the ring holds, at most 256"),
     setting("respawn-name", "KIND", "same", "name of a relaunched replica: same or random"),
-    setting("replica-404", "KIND", "map", "a replica's 404: map (to the contract's 400) or pass"),
+    setting("replica-404", "KIND", "auto", "a replica's 404: map (to the contract's 400), pass, or auto"),
     setting("start-timeout", "TIME", "10s", "how long a launched replica may take until it serves"),
     setting("drain-timeout", "TIME", "10s", "how long a leaving replica may take to finish requests"),
     setting("connect-timeout", "TIME", "300ms", "how long connecting to a replica may take"),
@@ -168,10 +170,10 @@ impl Given {
         }
     }
 
-    pub(super) fn choice<T: Copy>(&self, name: &'static str, choices: &[(&str, T)]) -> Result<T, String> {
+    pub(super) fn choice<T: Clone>(&self, name: &'static str, choices: &[(&str, T)]) -> Result<T, String> {
         let text = self.text(name).1;
         match choices.iter().find(|(word, _)| *word == text) {
-            Some((_, choice)) => Ok(*choice),
+            Some((_, choice)) => Ok(choice.clone()),
             None => {
                 let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
                 self.refuse(name, words.join(" or "))

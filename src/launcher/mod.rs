@@ -1,4 +1,4 @@
-//! Starting and stopping replicas: what a launcher promises, and the two that ship.
+//! Starting and stopping replicas: what a launcher promises, and the three that ship.
 //!
 //! A launcher is slow (docker takes a good part of a second) and may fail or hang up to its deadlines. Only the
 //! supervisor calls one. Launchers know nothing of the fleet: they are told a name and a ring identity, and record
@@ -6,6 +6,7 @@
 
 mod command;
 mod docker;
+mod fixed;
 mod process;
 
 use std::collections::BTreeSet;
@@ -13,6 +14,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub use docker::{Docker, DockerSettings};
+pub use fixed::{Backend, Fixed};
 pub use process::Processes;
 
 use crate::replica::{Hostname, Instance};
@@ -54,6 +56,12 @@ impl std::error::Error for LaunchError {}
 
 /// Starts and stops replicas. Calls may come from several threads at once, for different replicas.
 pub trait Launcher: Send + Sync {
+    /// Whether the replicas are somebody else's: nothing is ever started, stopped, added or removed then, and one that
+    /// fails is waited for.
+    fn is_fixed(&self) -> bool {
+        false
+    }
+
     /// Makes ready what all replicas need, before the first launch; fails when no launch could succeed.
     ///
     /// # Errors

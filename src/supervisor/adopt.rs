@@ -25,14 +25,14 @@ impl Inner {
     fn adopt(&self, mut survivors: Vec<Survivor>) {
         survivors.sort_by_key(|survivor| survivor.order.ring_id);
         let adopted: Vec<_> = survivors.into_iter().filter_map(|survivor| self.adopt_one(survivor)).collect();
-        let timeout = self.settings.heartbeat_timeout;
+        let heartbeat = &self.settings.heartbeat;
         let running: Vec<_> = adopted
             .into_iter()
             .filter_map(|(id, hostname)| Some((id, hostname, self.fleet.replica(id)?.instance?)))
             .collect();
         let pulses = running.iter().map(|(_, _, instance)| {
-            let address = instance.address;
-            move || Heartbeat::new(timeout).pulse(address)
+            let (address, heartbeat) = (instance.address, heartbeat.clone());
+            move || Heartbeat::new(&heartbeat).pulse(address)
         });
         let pulses = self.crew.run_all(pulses.collect());
         for ((id, hostname, instance), pulse) in running.into_iter().zip(pulses) {
@@ -41,6 +41,8 @@ impl Inner {
                     self.fleet.admit(&[id]);
                     log::info!("adopted {hostname} at {}, ring id {}", instance.address, id.ring_id);
                 }
+                // The watchdog will say so.
+                _ if self.launcher.is_fixed() => {}
                 _ => log::warn!("{hostname} of an earlier run does not answer"),
             }
         }

@@ -107,6 +107,11 @@ impl Inner {
         if self.shutdown.begun() {
             return Err(ChangeError::Stopping);
         }
+        if self.launcher.is_fixed() {
+            let why =
+                "the replicas are not the balancer's to add or remove: it was started with --launcher static";
+            return Err(ChangeError::Refused(why.to_owned()));
+        }
         if hostnames.len() > n {
             return Err(ChangeError::Refused(too_many.to_owned()));
         }

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 pub use change::ChangeError;
 
 use crate::fleet::{Claim, Fleet, Phase, Replica, ReplicaId};
-use crate::heartbeat::{Heartbeat, Pulse};
+use crate::heartbeat::{self, Heartbeat, Pulse};
 use crate::launcher::{LaunchError, Launcher, Order};
 use crate::replica::{Hostname, Instance};
 use crate::shutdown::Shutdown;
@@ -65,8 +65,8 @@ pub struct Settings {
     pub max_replicas: usize,
     /// How long a launched replica may take until its first good heartbeat.
     pub start_timeout: Duration,
-    /// How long one heartbeat may take.
-    pub heartbeat_timeout: Duration,
+    /// How a new replica's first heartbeats are taken.
+    pub heartbeat: heartbeat::Settings,
     /// How long a leaving replica may take to finish the requests it holds.
     pub drain_timeout: Duration,
     /// Names of relaunched replicas.
@@ -130,6 +130,11 @@ impl Supervisor {
         self.inner.fill(wanted).inspect_err(|_| self.inner.launcher.clean_up())
     }
 
+    /// Whether the replicas are somebody else's, see [`Launcher::is_fixed`].
+    pub fn is_fixed(&self) -> bool {
+        self.inner.launcher.is_fixed()
+    }
+
     /// Adds `n` replicas, those named first and the rest with names of our own, and returns the new listing once
     /// all of them serve.
     ///
@@ -179,7 +184,7 @@ impl Supervisor {
     /// Ends the fleet: with [`OnExit::Remove`] every replica is drained, until `deadline` at most, and stopped.
     pub fn close(&self, deadline: Instant) {
         let _change = self.inner.lock_changes();
-        if self.inner.settings.on_exit == OnExit::Remove {
+        if self.inner.settings.on_exit == OnExit::Remove && !self.is_fixed() {
             self.inner.stop_everything(deadline);
         }
     }
@@ -216,7 +221,7 @@ impl Inner {
     }
 
     fn first_heartbeat(&self, id: ReplicaId, address: SocketAddr) -> Result<(), String> {
-        let heartbeat = Heartbeat::new(self.settings.heartbeat_timeout);
+        let heartbeat = Heartbeat::new(&self.settings.heartbeat);
         let deadline = Instant::now() + self.settings.start_timeout;
         loop {
             let Pulse::Missed(why) = heartbeat.pulse(address) else {

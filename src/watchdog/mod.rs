@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
 use crate::fleet::{Fleet, Phase, Replica, ReplicaId};
-use crate::heartbeat::Pulse;
+use crate::heartbeat::{self, Pulse};
 use crate::launcher::LaunchError;
 use crate::replica::Instance;
 use crate::shutdown::Shutdown;
@@ -36,8 +36,8 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 pub struct Settings {
     /// Time between two heartbeats to the same replica.
     pub interval: Duration,
-    /// How long one heartbeat may take.
-    pub timeout: Duration,
+    /// How one is taken.
+    pub heartbeat: heartbeat::Settings,
     /// Missed heartbeats in a row that make a failure.
     pub fall: u32,
     /// Most replicas there may be.
@@ -73,7 +73,7 @@ impl Watchdog {
         let answer = move |taken| {
             let _ = answers.send(Event::Pulse(taken));
         };
-        let pulses = Pulses::start(settings.max_replicas, settings.timeout, answer)?;
+        let pulses = Pulses::start(settings.max_replicas, &settings.heartbeat, answer)?;
         let mut rounds = Rounds {
             fleet,
             supervisor,
@@ -204,18 +204,21 @@ impl Rounds {
         next
     }
 
-    /// Has a replica that is down launched, if that is due. One that something runs and that has not just been seen to
+    /// Has a replica that is down launched, if that is due; one that is somebody else's is asked for pulses instead. One that something runs and that has not just been seen to
     /// fail is asked for a pulse first: it was adopted, or taken back after a removal that failed, or a relaunch failed
     /// and it has recovered meanwhile.
     fn revive(&mut self, replica: &Replica, now: Instant) {
-        let id = replica.id;
+        let (id, is_fixed, interval) = (replica.id, self.supervisor.is_fixed(), self.settings.interval);
         let opinion = self.opinion(replica, now);
         if opinion.relaunching || opinion.asked || !opinion.schedule.is_due(now) {
             return;
         }
-        match replica.instance.clone().filter(|_| opinion.ask_first) {
+        match replica.instance.clone().filter(|_| opinion.ask_first || is_fixed) {
             Some(instance) => {
                 opinion.asked = true;
+                if is_fixed {
+                    opinion.schedule.postpone(now + interval);
+                }
                 self.pulses.ask(id, instance);
             }
             None => {
@@ -261,7 +264,9 @@ impl Rounds {
                 log::info!("{name} serves again, without a relaunch");
             }
             (Phase::Down, Pulse::Missed(why)) => {
-                log::warn!("{name} is down: {why}");
+                if opinion.failed.is_none() {
+                    log::warn!("{name} is down: {why}");
+                }
                 opinion.failed.get_or_insert(now);
                 opinion.ask_first = false;
             }

@@ -2,12 +2,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
-use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::fleet::ReplicaId;
-use crate::heartbeat::{Heartbeat, Pulse};
+use crate::heartbeat::{self, Heartbeat, Pulse};
 use crate::replica::Instance;
 
 /// Heartbeats under way at the same time. A good one takes a millisecond, so one thread serves hundreds of replicas;
@@ -34,15 +33,15 @@ impl Pulses {
     /// Starts as many threads as `most_replicas` can need, which hand each pulse to `answer`.
     pub(super) fn start(
         most_replicas: usize,
-        timeout: Duration,
+        settings: &heartbeat::Settings,
         answer: impl Fn(Taken) + Clone + Send + 'static,
     ) -> std::io::Result<Pulses> {
         let (questions, queue) = unbounded();
         for k in 0..most_replicas.clamp(1, MOST_THREADS) {
-            let (queue, answer) = (queue.clone(), answer.clone());
+            let (queue, answer, heartbeat) = (queue.clone(), answer.clone(), Heartbeat::new(settings));
             thread::Builder::new()
                 .name(format!("pulse-{k}"))
-                .spawn(move || take(&queue, &Heartbeat::new(timeout), &answer))?;
+                .spawn(move || take(&queue, &heartbeat, &answer))?;
         }
         Ok(Pulses { questions })
     }

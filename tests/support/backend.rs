@@ -54,7 +54,12 @@ struct Shared {
 
 impl Backend {
     pub fn start(script: Script) -> Backend {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Backend::start_at(([127, 0, 0, 1], 0).into(), script)
+    }
+
+    /// One at this address.
+    pub fn start_at(address: SocketAddr, script: Script) -> Backend {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             script,

@@ -57,7 +57,16 @@ impl TestServer {
 
     /// Starts one with settings that no flags make, and does not wait.
     pub fn with(settings: &Settings, launcher: impl Launcher + 'static) -> TestServer {
-        let server = Server::start(settings, Box::new(launcher)).unwrap();
+        TestServer::with_boxed(settings, Box::new(launcher))
+    }
+
+    /// The same over the launcher that the program would take.
+    pub fn as_set(settings: &Settings) -> TestServer {
+        TestServer::with_boxed(settings, ringmaster::server::launcher(settings))
+    }
+
+    fn with_boxed(settings: &Settings, launcher: Box<dyn Launcher>) -> TestServer {
+        let server = Server::start(settings, launcher).unwrap();
         let address = server.address();
         TestServer { server: Some(server), address }
     }
