@@ -166,6 +166,8 @@ fn settings(given: &Given) -> Result<Settings, String> {
         forward: forward::Settings {
             connect_timeout: time("connect-timeout", 60)?,
             request_timeout: time("request-timeout", 3600)?,
+            first_byte_timeout: time("first-byte-timeout", 3600)?,
+            stall_timeout: time("stall-timeout", 3600)?,
             max_replicas,
         },
         front: front::Settings {

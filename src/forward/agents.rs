@@ -1,12 +1,13 @@
 //! The HTTP clients: as many as requests are under way at once, each used by one request at a time.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ureq::Agent;
 
 use super::Settings;
-use super::transport::{CountingConnector, Passed, Progress};
+use super::trip::{Progress, Trip};
+use super::wire::Dialler;
 use crate::dial;
 
 /// Largest head of an answer; the client refuses larger ones, as most servers do.
@@ -31,7 +32,7 @@ pub(super) struct Agents {
 #[derive(Clone)]
 struct Carrier {
     agent: Agent,
-    passed: Passed,
+    trip: Trip,
 }
 
 impl Agents {
@@ -39,23 +40,21 @@ impl Agents {
         Agents { settings: settings.clone(), idle: Arc::default() }
     }
 
-    /// A client that nobody else uses, whose [`Passed`] says that nothing was sent.
-    pub(super) fn check_out(&self) -> CheckedOut {
+    /// A client that nobody else uses, for a request whose answer must have begun at `deadline`; `streams` if its body
+    /// comes as it is forwarded.
+    pub(super) fn check_out(&self, deadline: Instant, streams: bool) -> CheckedOut {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let carrier = idle.unwrap_or_else(|| Carrier::new(&self.settings));
-        carrier.passed.reset();
+        carrier.trip.begin(deadline, streams);
         CheckedOut { carrier, home: self.idle.clone() }
     }
 }
 
 impl Carrier {
     fn new(settings: &Settings) -> Carrier {
+        // The wire keeps the limits of time.
         let config = dial::config()
             .allow_non_standard_methods(true)
-            .timeout_connect(Some(settings.connect_timeout))
-            .timeout_recv_response(Some(settings.request_timeout))
-            .timeout_per_read(Some(settings.request_timeout))
-            .timeout_per_write(Some(settings.request_timeout))
             .max_response_header_size(ANSWER_HEAD_LIMIT)
             .input_buffer_size(ANSWER_HEAD_LIMIT)
             .output_buffer_size(REQUEST_HEAD_LIMIT)
@@ -64,9 +63,9 @@ impl Carrier {
             .max_idle_connections(settings.max_replicas)
             .max_idle_age(IDLE_AGE)
             .build();
-        let passed = Passed::default();
-        let agent = Agent::with_parts(config, CountingConnector::new(passed.clone()), dial::KnownAddress);
-        Carrier { agent, passed }
+        let trip = Trip::new(settings);
+        let dialler = Dialler::new(trip.clone(), settings.connect_timeout);
+        Carrier { agent: Agent::with_parts(config, dialler, dial::KnownAddress), trip }
     }
 }
 
@@ -81,9 +80,14 @@ impl CheckedOut {
         &self.carrier.agent
     }
 
+    /// The request that it carries.
+    pub(super) fn trip(&self) -> &Trip {
+        &self.carrier.trip
+    }
+
     /// How far the request got that this client was checked out for.
     pub(super) fn progress(&self) -> Progress {
-        self.carrier.passed.progress()
+        self.carrier.trip.progress()
     }
 }
 

@@ -2,16 +2,21 @@
 //!
 //! # The retry rule
 //! Nothing sent yet: another replica, any method. Sent and no answer: another replica only for idempotent methods
-//! with a body that can be sent again. Answer begun: never; whoever reads the answer sees it end too early.
-//! A client that went away is nobody's fault. Each attempt goes to a replica that was not tried before.
+//! with a body that can be sent again, and only as far as the `budget` allows, so that an outage does not multiply
+//! load. Answer begun: never; whoever reads the answer sees it end too early. A client that went away is nobody's
+//! fault. Each attempt goes to a replica that was not tried before, and all of them together have one deadline.
 
 mod agents;
 mod body;
+mod budget;
 mod headers;
-mod transport;
+mod trip;
+mod wire;
 
+use std::io::{ErrorKind, Read};
 use std::net::IpAddr;
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
 use http::uri::{PathAndQuery, Scheme, Uri};
@@ -22,7 +27,8 @@ use crate::balance;
 use crate::fleet::{Fleet, Lease};
 use agents::{Agents, CheckedOut};
 pub use body::{Body, REPLAYABLE, Stream};
-use transport::Progress;
+use budget::Budget;
+use trip::{Progress, Trip};
 
 /// Most replicas that one request is tried on. Two failures in a row are a bad moment, three are an outage, and an
 /// outage must not triple the load on what still lives.
@@ -33,8 +39,13 @@ const MOST_ATTEMPTS: usize = 3;
 pub struct Settings {
     /// How long a connection to a replica may take to come about.
     pub connect_timeout: Duration,
-    /// How long a replica may take to begin its answer, and how long any part of a message may stall.
+    /// How long it may take altogether until an answer begins, on however many replicas; with a body that is forwarded
+    /// as it comes, from the last of that body.
     pub request_timeout: Duration,
+    /// How long one replica may take to begin its answer.
+    pub first_byte_timeout: Duration,
+    /// How long a replica may stall while it takes a request or answers.
+    pub stall_timeout: Duration,
     /// Most replicas there may be: so many idle connections are worth keeping.
     pub max_replicas: usize,
 }
@@ -49,6 +60,8 @@ pub struct Outbound<'a> {
     pub headers: HeaderMap,
     /// Who sent the request.
     pub client: IpAddr,
+    /// It came as HTTP/1.0.
+    pub is_old: bool,
     /// What comes after the head.
     pub body: Body<'a>,
 }
@@ -65,9 +78,25 @@ pub struct Answer {
     /// How many bytes `body` holds, where that is known.
     pub length: Option<u64>,
     /// The body; ends with an error if the replica ends it too early.
-    pub body: BodyReader<'static>,
+    pub body: AnswerBody,
     _agent: CheckedOut,
     _lease: Lease,
+}
+
+/// The body of an answer, as it arrives.
+pub struct AnswerBody {
+    reader: BodyReader<'static>,
+    trip: Trip,
+}
+
+impl Read for AnswerBody {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self.reader.read(buffer)? {
+            // ureq takes a reset for the end of a body that ends with its connection.
+            0 if !buffer.is_empty() && self.trip.was_reset() => Err(ErrorKind::ConnectionReset.into()),
+            n => Ok(n),
+        }
+    }
 }
 
 /// Why there is no answer.
@@ -89,18 +118,40 @@ pub enum Failure {
 pub struct Forwarder {
     fleet: Fleet,
     agents: Agents,
+    request_timeout: Duration,
+    /// Locked for the nanoseconds of a count.
+    budget: Mutex<Budget>,
 }
 
 /// An attempt that brought no answer.
 struct Failed {
     failure: Failure,
-    may_retry: bool,
+    retry: Retry,
+}
+
+/// Whether a request may be tried on another replica.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Retry {
+    No,
+    /// No replica has seen anything of it.
+    Free,
+    /// A replica may have worked on it: see [`Budget`].
+    AtCost,
 }
 
 impl Forwarder {
     /// A forwarder to the replicas of `fleet`.
     pub fn new(fleet: Fleet, settings: &Settings) -> Forwarder {
-        Forwarder { fleet, agents: Agents::new(settings) }
+        Forwarder {
+            fleet,
+            agents: Agents::new(settings),
+            request_timeout: settings.request_timeout,
+            budget: Mutex::new(Budget::new(Instant::now())),
+        }
+    }
+
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forwards `request` by the retry rule.
@@ -108,26 +159,36 @@ impl Forwarder {
     /// # Errors
     /// Why there is no answer.
     pub fn forward(&self, request: &mut Outbound<'_>) -> Result<Answer, Failure> {
-        headers::for_replica(&mut request.headers, request.client);
+        let begun = Instant::now();
+        let deadline = begun + self.request_timeout;
+        self.budget().request(begun);
+        headers::for_replica(&mut request.headers, request.client, request.is_old);
         let request_id = balance::random_request_id();
         let mut tried = Vec::new();
-        let mut failure = Failure::NoReplica;
-        while tried.len() < MOST_ATTEMPTS {
+        let mut last = Failed { failure: Failure::NoReplica, retry: Retry::Free };
+        while tried.len() < MOST_ATTEMPTS && last.retry != Retry::No {
             let Some(lease) = self.fleet.lease(request_id, &tried) else {
                 break;
             };
+            if !tried.is_empty() && !self.affords(last.retry, deadline) {
+                break;
+            }
             tried.push(lease.replica().ring_id);
-            match self.attempt(lease, request) {
+            match self.attempt(lease, request, deadline) {
                 Ok(answer) => return Ok(answer),
-                Err(failed) if failed.may_retry => failure = failed.failure,
-                Err(failed) => return Err(failed.failure),
+                Err(failed) => last = failed,
             }
         }
-        Err(failure)
+        Err(last.failure)
     }
 
-    fn attempt(&self, lease: Lease, request: &mut Outbound<'_>) -> Result<Answer, Failed> {
-        let agent = self.agents.check_out();
+    fn affords(&self, retry: Retry, deadline: Instant) -> bool {
+        let now = Instant::now();
+        now < deadline && (retry != Retry::AtCost || self.budget().retry(now))
+    }
+
+    fn attempt(&self, lease: Lease, request: &mut Outbound<'_>, deadline: Instant) -> Result<Answer, Failed> {
+        let agent = self.agents.check_out(deadline, matches!(request.body, Body::Stream(_)));
         let answer = head_for(&lease, request)
             .and_then(|head| run(&agent, head, &mut request.body).map_err(|error| failure_of(error, &agent)));
         match answer {
@@ -144,17 +205,19 @@ impl Forwarder {
 /// The retry rule.
 fn judge(failure: Failure, progress: Progress, request: &mut Outbound<'_>) -> Failed {
     if let Some(error) = request.body.client_error() {
-        return Failed { failure: Failure::Client(error), may_retry: false };
+        return Failed { failure: Failure::Client(error), retry: Retry::No };
     }
-    let may_retry = match (&failure, progress) {
-        (Failure::Unreachable(_) | Failure::TimedOut(_), Progress::NothingSent) => true,
-        (Failure::Unreachable(_), Progress::Sent) => request.method.is_idempotent(),
+    let retry = match (&failure, progress) {
+        _ if !request.body.can_be_sent() => Retry::No,
+        (Failure::Unreachable(_) | Failure::TimedOut(_), Progress::NothingSent) => Retry::Free,
+        (Failure::Unreachable(_), Progress::Sent) if request.method.is_idempotent() => Retry::AtCost,
         // Somebody who was waited for for so long is not asked again elsewhere: the client's patience is at an end.
-        (Failure::TimedOut(_), Progress::Sent) => false,
-        (_, Progress::AnswerBegun) => false,
-        (Failure::NoReplica | Failure::Client(_) | Failure::Unsendable(_), _) => false,
+        (Failure::TimedOut(_), Progress::Sent) => Retry::No,
+        (Failure::Unreachable(_), Progress::Sent) => Retry::No,
+        (_, Progress::AnswerBegun) => Retry::No,
+        (Failure::NoReplica | Failure::Client(_) | Failure::Unsendable(_), _) => Retry::No,
     };
-    Failed { failure, may_retry: may_retry && request.body.can_be_sent() }
+    Failed { failure, retry }
 }
 
 /// The head of the request to one replica.
@@ -192,7 +255,10 @@ fn run(
         Body::Whole(bytes) => {
             agent.run(Request::from_parts(head, SendBody::from_reader(&mut bytes.as_slice())))
         }
-        Body::Stream(stream) => agent.run(Request::from_parts(head, SendBody::from_reader(stream))),
+        Body::Stream(stream) => {
+            stream.set_out(client.trip().clone());
+            agent.run(Request::from_parts(head, SendBody::from_reader(stream)))
+        }
     }
 }
 
@@ -218,14 +284,14 @@ impl Answer {
                 head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse().ok())
             }
         };
-        headers::strip_hop_by_hop(&mut head.headers);
+        headers::for_client(&mut head.headers);
         Answer {
             status: head.status,
             headers: head.headers,
             declared_length,
             // ureq knows no length of a body that is empty.
             length: body.content_length().or(declared_length.filter(|length| *length == 0)),
-            body: body.into_reader(),
+            body: AnswerBody { reader: body.into_reader(), trip: agent.trip().clone() },
             _agent: agent,
             _lease: lease,
         }
@@ -238,7 +304,14 @@ mod tests {
 
     fn outbound(method: Method, body: Body<'_>) -> Outbound<'_> {
         let target = PathAndQuery::from_static("/");
-        Outbound { method, target, headers: HeaderMap::new(), client: IpAddr::from([127, 0, 0, 1]), body }
+        Outbound {
+            method,
+            target,
+            headers: HeaderMap::new(),
+            client: IpAddr::from([127, 0, 0, 1]),
+            is_old: false,
+            body,
+        }
     }
 
     fn unreachable() -> Failure {
@@ -253,18 +326,19 @@ mod tests {
     #[test]
     fn only_what_was_not_sent_or_is_idempotent_is_tried_again() {
         let methods = [Method::GET, Method::PUT, Method::DELETE, Method::POST, Method::PATCH];
-        for (failure, progress, may_retry) in [
-            (unreachable as fn() -> Failure, Progress::NothingSent, [true; 5]),
-            (unreachable, Progress::Sent, [true, true, true, false, false]),
-            (unreachable, Progress::AnswerBegun, [false; 5]),
-            (timed_out, Progress::NothingSent, [true; 5]),
-            (timed_out, Progress::Sent, [false; 5]),
-            (|| Failure::Unsendable(String::new()), Progress::NothingSent, [false; 5]),
+        let (no, free, at_cost) = ([Retry::No; 5], [Retry::Free; 5], Retry::AtCost);
+        for (failure, progress, retries) in [
+            (unreachable as fn() -> Failure, Progress::NothingSent, free),
+            (unreachable, Progress::Sent, [at_cost, at_cost, at_cost, Retry::No, Retry::No]),
+            (unreachable, Progress::AnswerBegun, no),
+            (timed_out, Progress::NothingSent, free),
+            (timed_out, Progress::Sent, no),
+            (|| Failure::Unsendable(String::new()), Progress::NothingSent, no),
         ] {
-            for (method, may_retry) in methods.iter().zip(may_retry) {
+            for (method, retry) in methods.iter().zip(retries) {
                 let mut request = outbound(method.clone(), Body::Whole(b"x".to_vec()));
                 let failed = judge(failure(), progress, &mut request);
-                assert_eq!(failed.may_retry, may_retry, "{method}, {progress:?}, {:?}", failed.failure);
+                assert_eq!(failed.retry, retry, "{method}, {progress:?}, {:?}", failed.failure);
             }
         }
     }
@@ -275,14 +349,12 @@ mod tests {
         let source = long.as_slice();
         let body = Body::read(Box::new(source), Some(long.len() as u64)).unwrap();
         let mut request = outbound(Method::PUT, body);
-        assert!(
-            judge(unreachable(), Progress::NothingSent, &mut request).may_retry,
-            "nobody has read from it yet"
-        );
+        let untouched = judge(unreachable(), Progress::NothingSent, &mut request);
+        assert_eq!(untouched.retry, Retry::Free, "nobody has read from it yet");
         if let Body::Stream(stream) = &mut request.body {
             std::io::copy(stream, &mut std::io::sink()).unwrap();
         }
-        assert!(!judge(unreachable(), Progress::Sent, &mut request).may_retry);
+        assert_eq!(judge(unreachable(), Progress::NothingSent, &mut request).retry, Retry::No);
     }
 
     #[test]
@@ -294,6 +366,6 @@ mod tests {
             assert!(std::io::copy(stream, &mut std::io::sink()).is_err());
         }
         let failed = judge(unreachable(), Progress::Sent, &mut request);
-        assert!(!failed.may_retry && matches!(failed.failure, Failure::Client(_)));
+        assert!(failed.retry == Retry::No && matches!(failed.failure, Failure::Client(_)));
     }
 }

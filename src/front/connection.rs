@@ -6,9 +6,11 @@
 //! and the system give it to another connection between the look and the act. So the descriptor is first duplicated,
 //! by sending it to ourselves over a socket pair, and then the duplicate is looked at and acted on.
 
-use std::io::{IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -19,6 +21,13 @@ use nix::sys::socket::{
 /// Most bytes that are thrown away of what a client had sent when its connection is ended: more than the system keeps
 /// of a connection by default (6 MiB).
 const MOST_THROWN_AWAY: usize = 8 * 1024 * 1024;
+
+/// How long a client whose request was not read to its end has to read the answer to it. Long enough for a client that
+/// is a few hundred milliseconds away; a worker waits meanwhile.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Pause between two looks meanwhile.
+const LINGER_LOOK: Duration = Duration::from_millis(5);
 
 /// The two ends of a client's connection.
 #[derive(Clone, Copy, Debug)]
@@ -49,27 +58,22 @@ impl Connection {
 
     /// Ends the connection: nothing more is read from it or written to it. What was written before still arrives.
     pub(super) fn sever(&self) {
-        self.send_and_sever(&[]);
+        self.send_and_sever(&[], Parting::AtOnce);
     }
 
     /// Writes `bytes` past tiny_http and ends the connection. For the last answer on a connection whose request body
     /// is not going to be read; nobody else may be writing to it.
-    pub(super) fn send_and_sever(&self, bytes: &[u8]) {
-        let Some(socket) = self.find() else { return };
-        if !bytes.is_empty() {
+    pub(super) fn send_and_sever(&self, bytes: &[u8], parting: Parting) {
+        if let Some(socket) = self.socket() {
             // A fresh connection's send buffer takes an error page whole; a client that lets it fill up gets a part.
-            let _ = send(socket.0, bytes, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT);
+            let _ = send(socket.0.0, bytes, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT);
+            socket.sever(parting);
         }
-        let _ = shutdown(socket.0, Shutdown::Both);
-        // What had arrived would still be read, and taken for requests.
-        let mut buffer = vec![0; 64 * 1024];
-        let mut thrown_away = 0;
-        while thrown_away < MOST_THROWN_AWAY {
-            match recv(socket.0, &mut buffer, MsgFlags::MSG_DONTWAIT) {
-                Ok(n) if n > 0 => thrown_away += n,
-                _ => break,
-            }
-        }
+    }
+
+    /// A way to write to the client past tiny_http; nobody else may be writing.
+    pub(super) fn socket(&self) -> Option<Socket> {
+        self.find().map(Socket)
     }
 
     /// Whether the client has said that it will send no more, and everything it sent was read.
@@ -100,6 +104,61 @@ impl Connection {
     }
 }
 
+/// How a connection is ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Parting {
+    /// Now. A client that is still sending is told so by a reset, which may overtake what was sent to it last.
+    AtOnce,
+    /// After the client has had time to read what was sent to it last (RFC 9112 section 9.6).
+    Gently,
+}
+
+/// The connection's socket, to be written to directly.
+pub(super) struct Socket(Duplicate);
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(send(self.0.0, bytes, MsgFlags::MSG_NOSIGNAL)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Socket {
+    /// Ends the connection; what the client had sent is thrown away.
+    pub(super) fn sever(self, parting: Parting) {
+        let mut buffer = vec![0; 64 * 1024];
+        if parting == Parting::Gently {
+            self.linger(&mut buffer);
+        }
+        let _ = shutdown(self.0.0, Shutdown::Both);
+        // What had arrived would still be read, and taken for requests.
+        let mut thrown_away = 0;
+        while thrown_away < MOST_THROWN_AWAY {
+            match recv(self.0.0, &mut buffer, MsgFlags::MSG_DONTWAIT) {
+                Ok(n) if n > 0 => thrown_away += n,
+                _ => break,
+            }
+        }
+    }
+
+    /// Says that nothing more will come, and reads until the client says the same or its time is over.
+    fn linger(&self, buffer: &mut [u8]) {
+        let _ = shutdown(self.0.0, Shutdown::Write);
+        let deadline = Instant::now() + LINGER;
+        while Instant::now() < deadline {
+            match recv(self.0.0, buffer, MsgFlags::MSG_DONTWAIT) {
+                Ok(n) if n > 0 => {}
+                // A descriptor that is only a number cannot be waited for without unsafe code.
+                Err(Errno::EAGAIN | Errno::EINTR) => thread::sleep(LINGER_LOOK),
+                _ => return,
+            }
+        }
+    }
+}
+
 fn duplicate(descriptor: RawFd) -> Option<Duplicate> {
     let (ours, theirs) =
         socketpair(AddressFamily::Unix, SockType::Datagram, None, SockFlag::SOCK_CLOEXEC).ok()?;
@@ -127,8 +186,10 @@ fn address(storage: SockaddrStorage) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read, Write};
+    use std::io::Read;
     use std::net::{TcpListener, TcpStream};
+
+    use Parting::AtOnce;
 
     fn pair(bind: &str) -> (TcpStream, TcpStream, Connection) {
         let listener = TcpListener::bind(bind).unwrap();
@@ -144,7 +205,7 @@ mod tests {
             let (mut client, _server, connection) = pair(bind);
             let (mut other_client, mut other_server, other) = pair(bind);
             assert!(!connection.is_severed());
-            connection.send_and_sever(b"bye");
+            connection.send_and_sever(b"bye", AtOnce);
             assert!(connection.is_severed() && !other.is_severed());
             let mut got = Vec::new();
             client.read_to_end(&mut got).unwrap();
@@ -192,6 +253,6 @@ mod tests {
         let (client, server, connection) = pair("127.0.0.1:0");
         drop((client, server));
         connection.sever();
-        connection.send_and_sever(b"x");
+        connection.send_and_sever(b"x", AtOnce);
     }
 }

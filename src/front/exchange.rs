@@ -2,13 +2,14 @@
 
 use std::io::{self, Read, Write};
 use std::mem;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use tiny_http::Request;
 
 use super::admission::{self, Framing, Head, RawHead, Refusal};
-use super::connection::Connection;
+use super::connection::{Connection, Parting};
+use super::pace::Paced;
 use super::respond::{self, Fate};
 use super::turns::{Arrival, Turn};
 use crate::admin::Reply;
@@ -25,15 +26,23 @@ pub(super) struct Exchange {
     body_read: bool,
     /// tiny_http ends the connection by itself after this request.
     closes_itself: bool,
-    /// Asked when the answer is written: once it has begun, connections end with their answers.
-    shutdown: Shutdown,
+    manners: Manners,
     /// Last, because fields are dropped in order: the next request's turn comes when this one is done with.
     turn: Turn,
 }
 
+/// What an exchange needs to know of the front it takes place in.
+#[derive(Clone)]
+pub(super) struct Manners {
+    /// How long a client may have us wait.
+    pub(super) idle_timeout: Duration,
+    /// Once it has begun, connections end with their answers.
+    pub(super) shutdown: Shutdown,
+}
+
 impl Exchange {
     /// Admits a request, or answers that it is not admitted and ends its connection.
-    pub(super) fn admit(mut arrival: Arrival, shutdown: &Shutdown) -> Option<Exchange> {
+    pub(super) fn admit(mut arrival: Arrival, manners: &Manners) -> Option<Exchange> {
         let connection = arrival.incoming.connection();
         let checked = arrival.incoming.request().map(|request| {
             let head = admission::admit(&raw_head(request))?;
@@ -45,14 +54,14 @@ impl Exchange {
                 let Arrival { incoming, turn } = arrival;
                 let body_read = head.framing == Framing::None;
                 let request = Some(incoming.into_request()?);
-                let shutdown = shutdown.clone();
-                Some(Exchange { request, head, connection, body_read, closes_itself, shutdown, turn })
+                let manners = manners.clone();
+                Some(Exchange { request, head, connection, body_read, closes_itself, manners, turn })
             }
             Err(Refusal { status, why }) => {
                 log::debug!("request from {} refused: {status}: {why}", connection.peer());
                 arrival.turn.end_connection();
                 let reply = Reply::failure(status, &why);
-                connection.send_and_sever(&respond::render(&reply, Fate::Close, false));
+                connection.send_and_sever(&respond::render(&reply, Fate::Close, false), parting(status));
                 arrival.incoming.note_severed();
                 None
             }
@@ -77,19 +86,18 @@ impl Exchange {
         let headers = mem::take(&mut self.head.headers);
         let (method, target) = (self.head.method.clone(), self.head.target.clone());
         let client = self.connection.peer().ip();
-        let length = match self.head.framing {
-            Framing::None | Framing::Chunked => None,
-            Framing::Length(length) => Some(length),
-        };
+        let (connection, patience) = (self.connection, self.manners.idle_timeout);
         let body = match (self.head.framing, self.request.as_mut()) {
             (Framing::None, _) | (_, None) => Body::Empty,
-            (Framing::Length(_), Some(request)) => Body::read(Box::new(request.as_reader()), length)?,
+            (Framing::Length(length), Some(request)) => {
+                Body::read(Box::new(Paced::new(request.as_reader(), patience)), Some(length))?
+            }
             (Framing::Chunked, Some(request)) => {
-                let (chunks, connection) = (request.as_reader(), self.connection);
+                let chunks = Paced::new(request.as_reader(), patience);
                 Body::read(Box::new(ChunkedBody { chunks, connection }), None)?
             }
         };
-        Ok(Outbound { method, target, headers, client, body })
+        Ok(Outbound { method, target, headers, client, is_old: self.head.is_old, body })
     }
 
     /// The whole body, if it is at most `limit` bytes long; `None` if it is longer.
@@ -98,13 +106,16 @@ impl Exchange {
     /// The client's, when it does not send the body it announced, or takes until after `deadline`.
     pub(super) fn small_body(&mut self, limit: u64, deadline: Instant) -> io::Result<Option<Vec<u8>>> {
         let (announced, connection) = (self.head.framing, self.connection);
+        let patience = self.manners.idle_timeout;
         let Some(request) = self.request.as_mut().filter(|_| announced != Framing::None) else {
             return Ok(Some(Vec::new()));
         };
         let mut body: Box<dyn Read> = match announced {
             Framing::Length(length) if length > limit => return Ok(None),
             Framing::Length(length) => Box::new(request.as_reader().take(length)),
-            _ => Box::new(ChunkedBody { chunks: request.as_reader(), connection }.take(limit + 1)),
+            _ => Box::new(
+                ChunkedBody { chunks: Paced::new(request.as_reader(), patience), connection }.take(limit + 1),
+            ),
         };
         let (mut bytes, mut part) = (Vec::new(), [0; 4096]);
         loop {
@@ -138,7 +149,7 @@ impl Exchange {
         if !self.body_read {
             // tiny_http would first wait for the rest of the body, or take what is left of it for a request.
             self.turn.end_connection();
-            self.connection.send_and_sever(&bytes);
+            self.connection.send_and_sever(&bytes, Parting::Gently);
             // Taken, so that it does not count as unanswered.
             drop(self.request.take());
             return;
@@ -166,15 +177,14 @@ impl Exchange {
     /// see that it is not whole.
     pub(super) fn relay(mut self, answer: Answer) {
         if !self.body_read {
-            let text = "the replica answered before the request was complete";
-            return self.reply(&Reply::failure(StatusCode::BAD_GATEWAY, text));
+            return self.relay_early(answer);
         }
         let fate = self.fate();
         let (without_body, is_old) = (self.head.method == http::Method::HEAD, self.head.is_old);
         let Some(request) = self.request.take() else {
             return;
         };
-        let mut writer = request.into_writer();
+        let mut writer = Paced::new(request.into_writer(), self.manners.idle_timeout);
         match respond::relay(&mut writer, answer, fate, without_body, is_old) {
             Ok(fate) => self.leave(fate, writer),
             Err(error) => {
@@ -185,9 +195,24 @@ impl Exchange {
         }
     }
 
+    /// The replica has answered while the client is still sending. tiny_http would first read the rest; so the answer goes
+    /// past it, and the connection ends, because what follows on it is not to be told from the rest of this request.
+    fn relay_early(mut self, answer: Answer) {
+        self.turn.end_connection();
+        let (without_body, is_old) = (self.head.method == http::Method::HEAD, self.head.is_old);
+        if let Some(socket) = self.connection.socket() {
+            let mut socket = Paced::new(socket, self.manners.idle_timeout);
+            let relayed = respond::relay(&mut socket, answer, Fate::Close, without_body, is_old);
+            let parting = if relayed.is_ok() { Parting::Gently } else { Parting::AtOnce };
+            socket.into_inner().sever(parting);
+        }
+        // Taken, so that it does not count as unanswered.
+        drop(self.request.take());
+    }
+
     fn fate(&self) -> Fate {
         match (
-            self.closes_itself || self.shutdown.begun() || !self.body_read || !self.head.keeps_alive,
+            self.closes_itself || self.manners.shutdown.begun() || !self.body_read || !self.head.keeps_alive,
             self.head.is_old,
         ) {
             (true, _) => Fate::Close,
@@ -197,7 +222,7 @@ impl Exchange {
     }
 
     /// Ends the connection after the answer, if that was announced and tiny_http does not do it.
-    fn leave(&self, fate: Fate, writer: Box<dyn Write + Send>) {
+    fn leave(&self, fate: Fate, writer: impl Write) {
         if fate == Fate::Close && !self.closes_itself {
             self.turn.end_connection();
             self.connection.sever();
@@ -220,7 +245,7 @@ impl Drop for Exchange {
 /// A chunked body that does not pass for whole when the client ended in the middle of a chunk, which tiny_http's
 /// decoder takes for the end of the body. (A client that ends its side right behind the last chunk is refused too.)
 struct ChunkedBody<'a> {
-    chunks: &'a mut dyn Read,
+    chunks: Paced<&'a mut dyn Read>,
     connection: Connection,
 }
 
@@ -233,6 +258,11 @@ impl Read for ChunkedBody<'_> {
             n => Ok(n),
         }
     }
+}
+
+/// A client that is told that its body is too large is probably sending it.
+fn parting(status: StatusCode) -> Parting {
+    if status == StatusCode::PAYLOAD_TOO_LARGE { Parting::Gently } else { Parting::AtOnce }
 }
 
 fn raw_head(request: &Request) -> RawHead<'_> {

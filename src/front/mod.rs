@@ -13,6 +13,7 @@ mod doorman;
 mod exchange;
 mod incoming;
 mod listener;
+mod pace;
 mod respond;
 mod turns;
 mod workers;

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use http::StatusCode;
 
 use super::Settings;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Manners};
 use super::turns::Arrival;
 use crate::admin::{Admin, BODY_LIMIT, Endpoint, Reply};
 use crate::forward::{Answer, Failure, Forwarder};
@@ -46,7 +46,7 @@ struct Desk {
     admin: Admin,
     forwarder: Forwarder,
     maps_404: bool,
-    shutdown: Shutdown,
+    manners: Manners,
 }
 
 /// Starts all threads. They end when the queues are dropped and what waits in them is answered.
@@ -59,7 +59,8 @@ pub(super) fn start(
     forwarder: Forwarder,
     shutdown: Shutdown,
 ) -> std::io::Result<Queues> {
-    let desk = Arc::new(Desk { admin, forwarder, maps_404: settings.maps_404, shutdown });
+    let manners = Manners { idle_timeout: settings.idle_timeout, shutdown };
+    let desk = Arc::new(Desk { admin, forwarder, maps_404: settings.maps_404, manners });
     let (traffic, traffic_queue) = bounded(settings.queue);
     let (listings, listing_queue) = bounded(ADMIN_QUEUE);
     let (changes, change_queue) = bounded(ADMIN_QUEUE);
@@ -112,7 +113,7 @@ impl Desk {
         for arrival in queue {
             // A panic ends one connection, never the thread.
             let served = catch_unwind(AssertUnwindSafe(|| {
-                if let Some(exchange) = Exchange::admit(arrival, &self.shutdown) {
+                if let Some(exchange) = Exchange::admit(arrival, &self.manners) {
                     serve(self, exchange);
                 }
             }));
