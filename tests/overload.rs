@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use support::backend::answer;
-use support::{CALM, FakeLauncher, Gate, PATIENCE, Response, TestServer, wait_for};
+use support::{CALM, Client, FakeLauncher, Gate, PATIENCE, Response, TestServer, wait_for};
 
 /// Sends a GET for each target on a connection of its own; their answers in the order in which they come.
 fn ask(server: &TestServer, targets: impl IntoIterator<Item = String>) -> Receiver<Response> {
@@ -37,7 +37,7 @@ fn full() -> (TestServer, Gate, [Receiver<Response>; 2]) {
             answer(stream, "200 OK", &[], seen.target.as_bytes());
         }
     });
-    let server = TestServer::start(&format!("{CALM} --workers 2 --queue 2"), launcher);
+    let server = TestServer::start(&format!("{CALM} --workers 2 --queue 2 --drain-timeout 200ms"), launcher);
     let under_way = ask(&server, (0..2).map(|k| format!("/slow/{k}")));
     wait_for("two to be under way", || gate.waiting() == 2);
     // Of three more, whichever come first, two find room.
@@ -110,15 +110,41 @@ fn a_refused_client_may_come_again_on_the_same_connection() {
     assert_eq!(client.request("GET", "/quick", &[], b"").text(), "/quick");
 }
 
+/// Uploads of which only the beginning was sent, each on a connection of its own; what they are answered, as it comes.
+fn begin_uploads(server: &TestServer, count: usize) -> Receiver<(Client, Response)> {
+    let (answers, received) = channel();
+    for _ in 0..count {
+        let (mut client, answers) = (server.connect(), answers.clone());
+        client.send(b"POST /quick HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nbegun");
+        thread::spawn(move || {
+            // Those that are not refused get their answer when the test is over, if any.
+            if let Ok(response) = client.try_answer(false) {
+                let _ = answers.send((client, response));
+            }
+        });
+    }
+    received
+}
+
 /// The body of a refused request is not waited for: the answer comes, and the connection ends.
 #[test]
 fn a_refused_upload_is_not_read() {
     let (server, gate, _four) = full();
-    let mut client = server.connect();
-    let response =
-        client.send(b"POST /quick HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nbegun").answer(false);
+    // Two are being received, two wait, one is too many.
+    let (mut client, response) = begin_uploads(&server, 5).recv_timeout(PATIENCE).unwrap();
     assert_refused(&response);
     assert_eq!(response.header("connection"), Some("close"));
     assert!(client.is_ended());
     gate.open();
+}
+
+#[test]
+fn clients_that_are_slow_to_send_hold_up_only_each_other() {
+    let server = TestServer::start(
+        &format!("{CALM} --workers 1 --queue 1 --drain-timeout 200ms"),
+        FakeLauncher::new(),
+    );
+    let (_client, refused) = begin_uploads(&server, 3).recv_timeout(PATIENCE).unwrap();
+    assert_refused(&refused);
+    assert_eq!(server.get("/home").status, 200);
 }

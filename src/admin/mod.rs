@@ -63,7 +63,7 @@ pub struct Reply {
     pub status: StatusCode,
     /// One more field beside those that every answer has.
     pub field: Option<(&'static str, &'static str)>,
-    /// The body.
+    /// The body; empty for none.
     pub json: String,
 }
 
@@ -77,6 +77,12 @@ impl Reply {
     pub fn try_again(text: &str) -> Reply {
         let field = Some(("Retry-After", "1"));
         Reply { field, ..Reply::failure(StatusCode::SERVICE_UNAVAILABLE, text) }
+    }
+
+    /// Which methods may be of use here: those of RFC 9110; others are forwarded too.
+    pub fn options() -> Reply {
+        let field = Some(("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE"));
+        Reply { status: StatusCode::OK, field, json: String::new() }
     }
 }
 

@@ -4,6 +4,7 @@
 //! file nothing can be wrong with them. A bad value is one line that names where it was given, what it was, and what
 //! is allowed.
 
+mod launching;
 mod options;
 
 use std::ffi::OsString;
@@ -127,7 +128,7 @@ fn settings(given: &Given) -> Result<Settings, String> {
     let time = |name, most| given.duration(name, Duration::from_millis(1)..=Duration::from_secs(most));
     let ring = shape(given)?;
     let max_replicas = max_replicas(given, ring)?;
-    let launcher = launcher(given, ring)?;
+    let launcher = launching::launcher(given, ring)?;
     // The contract is about replicas of ours.
     let is_contract = !matches!(launcher, Launcher::Static(_));
     let replicas = match (&launcher, given.is_given("replicas")) {
@@ -175,6 +176,12 @@ fn settings(given: &Given) -> Result<Settings, String> {
             queue: given.number("queue", 1..=1_000_000)?,
             maps_404: given
                 .choice("replica-404", &[("auto", is_contract), ("map", true), ("pass", false)])?,
+            head_timeout: given
+                .duration("head-timeout", Duration::from_millis(100)..=Duration::from_secs(3600))?,
+            max_connections: match given.plain("max-connections").as_str() {
+                "auto" => None,
+                _ => Some(given.number("max-connections", 1..=1_000_000)?),
+            },
             idle_timeout: given
                 .duration("idle-timeout", Duration::from_secs(1)..=Duration::from_secs(3600))?,
         },
@@ -215,51 +222,6 @@ fn room(shape: Shape) -> usize {
     }
 }
 
-fn launcher(given: &Given, ring: Shape) -> Result<Launcher, String> {
-    // Read in any case: a bad value is told even while it is not used.
-    let docker = DockerSettings {
-        image: given.word("image", "_.:/@-")?,
-        network: network(given)?,
-        fleet: given.word("fleet", "_.-")?,
-        ring_shape: format!("{}/{}/{}", ring.scheme(), ring.slots(), ring.virtual_servers()),
-        memory: memory(given)?,
-        pids: given.number("replica-pids", 16..=1_000_000)?,
-    };
-    let backends = backends(given)?;
-    let kinds = [
-        ("process", Launcher::Process),
-        ("docker", Launcher::Docker(docker)),
-        ("static", Launcher::Static(backends)),
-    ];
-    let launcher = given.choice("launcher", &kinds)?;
-    match &launcher {
-        Launcher::Process if given.is_given("on-exit") && given.plain("on-exit") == "keep" => {
-            given.refuse("on-exit", "possible with launcher process: children end with the balancer")
-        }
-        Launcher::Static(backends) if backends.is_empty() => {
-            given.refuse("backends", "a list of host:port, which launcher static needs")
-        }
-        Launcher::Process | Launcher::Docker(_) if given.is_given("backends") => {
-            given.refuse("backends", "of use but with launcher static")
-        }
-        _ => Ok(launcher),
-    }
-}
-
-fn backends(given: &Given) -> Result<Vec<Backend>, String> {
-    let texts = given.plain("backends");
-    let mut backends: Vec<Backend> = Vec::new();
-    for text in texts.split(',').map(str::trim).filter(|text| !text.is_empty()) {
-        let backend = Backend::parse(text)
-            .or_else(|why| given.refuse("backends", format!("a list of host:port: {why}")))?;
-        if backends.iter().any(|other| other.name() == backend.name()) {
-            return given.refuse("backends", format!("a list of different servers: '{text}' is there twice"));
-        }
-        backends.push(backend);
-    }
-    Ok(backends)
-}
-
 fn heartbeat_path(given: &Given) -> Result<PathAndQuery, String> {
     let text = given.plain("heartbeat-path");
     match text.parse() {
@@ -277,23 +239,6 @@ fn log_filter(given: &Given) -> Result<Option<String>, String> {
         true => Ok(given.is_given("log").then_some(filter)),
         false => given
             .refuse("log", "off, error, warn, info, debug or trace, or module=level, separated by commas"),
-    }
-}
-
-fn network(given: &Given) -> Result<String, String> {
-    let name = given.word("network", "_.-")?;
-    match name.as_str() {
-        "host" | "none" | "bridge" => given.refuse("network", "a network on which containers have names"),
-        _ => Ok(name),
-    }
-}
-
-fn memory(given: &Given) -> Result<String, String> {
-    let size = given.plain("replica-memory");
-    let digits = size.strip_suffix(['b', 'k', 'm', 'g']).unwrap_or(&size);
-    match !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        true => Ok(size),
-        false => given.refuse("replica-memory", "a size like 64m or 1g"),
     }
 }
 

@@ -27,7 +27,7 @@ const fn setting(
 }
 
 /// All settings, in the order in which `--help` shows them.
-pub(super) const SETTINGS: [Setting; 32] = [
+pub(super) const SETTINGS: [Setting; 34] = [
     setting("listen", "ADDR:PORT", "127.0.0.1:5000", "where the balancer listens"),
     setting("replicas", "N", "3", "how many replicas to start with"),
     setting("launcher", "KIND", "process", "process (children), docker (containers) or static (run already)"),
@@ -57,6 +57,8 @@ pub(super) const SETTINGS: [Setting; 32] = [
     setting("request-timeout", "TIME", "30s", "how long until an answer begins, with all retries"),
     setting("first-byte-timeout", "TIME", "30s", "how long one replica may take to begin its answer"),
     setting("stall-timeout", "TIME", "30s", "how long a replica may stall in a request or an answer"),
+    setting("max-connections", "N", "auto", "connections of clients; auto: as many as descriptors allow"),
+    setting("head-timeout", "TIME", "10s", "how long the head of a request may take to come"),
     setting("idle-timeout", "TIME", "60s", "how long a client may say nothing, or not read"),
     setting("on-exit", "KIND", "remove", "docker: remove the containers in the end, or keep them"),
     setting("log", "FILTER", "info", "what is logged: error, warn, info, debug, or module=level,…"),

@@ -31,6 +31,7 @@ pub(super) struct RawHead<'a> {
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) method: Method,
+    /// What is asked for; `*`, the server itself, with method OPTIONS only.
     pub(super) target: PathAndQuery,
     pub(super) headers: HeaderMap,
     pub(super) framing: Framing,
@@ -78,10 +79,14 @@ pub(super) fn admit(raw: &RawHead<'_>) -> Result<Head, Refusal> {
     if method == Method::CONNECT {
         return refuse(StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not served here");
     }
-    let headers = fields(raw)?;
+    let mut headers = fields(raw)?;
     check_host(&headers, is_old)?;
+    let target = match (&method, raw.target) {
+        (&Method::OPTIONS, "*") => PathAndQuery::from_static("*"),
+        _ => target(raw.target, &mut headers)?,
+    };
     Ok(Head {
-        target: target(raw.target)?,
+        target,
         framing: framing(&headers, is_old)?,
         keeps_alive: keeps_alive(&headers, is_old),
         method,
@@ -119,7 +124,7 @@ fn check_host(headers: &HeaderMap, is_old: bool) -> Result<(), Refusal> {
         (Some(host), None) => {
             let text = host.to_str().unwrap_or_default();
             match Authority::try_from(text) {
-                Ok(authority) if !text.contains('@') && !authority.host().is_empty() => Ok(()),
+                Ok(authority) if is_host(&authority) => Ok(()),
                 _ => bad(format!("'{}' is not a host", shown(text))),
             }
         }
@@ -127,8 +132,9 @@ fn check_host(headers: &HeaderMap, is_old: bool) -> Result<(), Refusal> {
 }
 
 /// The path and query to be forwarded. Nothing but a target that begins with a slash is ever joined to a replica's
-/// address: `@evil/x` or `81/` would change where the request goes.
-fn target(raw: &str) -> Result<PathAndQuery, Refusal> {
+/// address: `@evil/x` or `81/` would change where the request goes. An absolute target is reduced to its path, and says
+/// which host is meant, whatever `Host` says (RFC 9112 section 3.2.2).
+fn target(raw: &str, headers: &mut HeaderMap) -> Result<PathAndQuery, Refusal> {
     if raw.len() > LONGEST_TARGET {
         let why = format!("the target is longer than {LONGEST_TARGET} bytes");
         return refuse(StatusCode::URI_TOO_LONG, why);
@@ -139,8 +145,11 @@ fn target(raw: &str) -> Result<PathAndQuery, Refusal> {
     }
     let parsed = match raw.starts_with('/') {
         true => raw.parse::<PathAndQuery>().ok(),
-        // The absolute form, which a server must take (RFC 9112 section 3.2.2).
-        false => raw.parse::<Uri>().ok().filter(is_absolute).and_then(|uri| uri.path_and_query().cloned()),
+        false => raw.parse::<Uri>().ok().and_then(|uri| {
+            let host = absolute_host(&uri)?;
+            headers.insert(HOST, host);
+            uri.path_and_query().cloned()
+        }),
     };
     match parsed.filter(|target| target.path().starts_with('/')) {
         Some(target) => Ok(target),
@@ -148,8 +157,15 @@ fn target(raw: &str) -> Result<PathAndQuery, Refusal> {
     }
 }
 
-fn is_absolute(uri: &Uri) -> bool {
-    matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some()
+/// The host that an absolute target names, if it is one.
+fn absolute_host(uri: &Uri) -> Option<HeaderValue> {
+    let authority = uri.authority().filter(|authority| is_host(authority))?;
+    let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
+    HeaderValue::from_str(authority.as_str()).ok().filter(|_| is_web)
+}
+
+fn is_host(authority: &Authority) -> bool {
+    !authority.as_str().contains('@') && !authority.host().is_empty()
 }
 
 fn framing(headers: &HeaderMap, is_old: bool) -> Result<Framing, Refusal> {
@@ -231,6 +247,8 @@ mod tests {
             assert_eq!(get(target).as_deref(), Ok(admitted), "{target}");
         }
         for target in [
+            "http://u@h/x",
+            "http://:80/x",
             "@127.0.0.1:7071/x",
             "81/",
             "*",
@@ -247,6 +265,21 @@ mod tests {
             assert_eq!(get(target), Err(400), "{target}");
         }
         assert_eq!(get(&format!("/{}", "x".repeat(9000))), Err(414));
+    }
+
+    #[test]
+    fn an_absolute_target_says_which_host_is_meant() {
+        let head = try_admit("GET", "http://other:81/p", (1, 1), &[("Host", "a")]).unwrap();
+        assert_eq!(head.headers.get_all(HOST).iter().collect::<Vec<_>>(), ["other:81"]);
+    }
+
+    #[test]
+    fn the_server_itself_is_a_target_of_options_only() {
+        let asked =
+            |method| try_admit(method, "*", (1, 1), &[("Host", "a")]).map(|head| head.target.to_string());
+        assert_eq!(asked("OPTIONS").as_deref(), Ok("*"));
+        assert_eq!(asked("GET"), Err(400));
+        assert_eq!(asked("options"), Err(400));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! and the system give it to another connection between the look and the act. So the descriptor is first duplicated,
 //! by sending it to ourselves over a socket pair, and then the duplicate is looked at and acted on.
 
+use std::collections::HashSet;
 use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
@@ -90,18 +91,36 @@ impl Connection {
     }
 
     fn find(&self) -> Option<Duplicate> {
-        let open = std::fs::read_dir("/proc/self/fd").ok()?;
-        open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        open_descriptors()
             .filter(|&descriptor| self.is_at(descriptor))
             .filter_map(duplicate)
             .find(|copy| self.is_at(copy.0))
     }
 
     fn is_at(&self, descriptor: RawFd) -> bool {
-        let ends =
-            || Some((address(getpeername(descriptor).ok()?)?, address(getsockname(descriptor).ok()?)?));
-        ends().is_some_and(|(peer, local)| peer == self.peer && local.port() == self.local_port)
+        peer_at(descriptor, self.local_port) == Some(self.peer)
     }
+}
+
+/// Ends the connections of these clients to our port, in one walk through the descriptors.
+pub(super) fn sever_all(peers: &HashSet<SocketAddr>, local_port: u16) {
+    let is_one = |descriptor| peer_at(descriptor, local_port).is_some_and(|peer| peers.contains(&peer));
+    let copies = open_descriptors().filter(|&descriptor| is_one(descriptor)).filter_map(duplicate);
+    // tiny_http has two descriptors for each; the second time nobody is at the other end any more.
+    copies.filter(|copy| is_one(copy.0)).for_each(|copy| Socket(copy).sever(Parting::AtOnce));
+}
+
+/// All descriptors of this process; when the system lets us see none, there are none.
+fn open_descriptors() -> impl Iterator<Item = RawFd> {
+    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
+    open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
+/// Who is at the other end of a connection to our port.
+fn peer_at(descriptor: RawFd, local_port: u16) -> Option<SocketAddr> {
+    let peer = address(getpeername(descriptor).ok()?)?;
+    let local = address(getsockname(descriptor).ok()?)?;
+    Some(peer).filter(|_| local.port() == local_port)
 }
 
 /// How a connection is ended.

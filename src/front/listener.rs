@@ -132,6 +132,16 @@ impl Listener {
     }
 }
 
+/// How many connections the process has descriptors for: two for each, an eighth of them on top that are turned away,
+/// the ways to the replicas, and some for everything else. At most ten thousand, each of which costs a thread.
+pub(super) fn room_for_connections(workers: usize) -> usize {
+    const MOST: u64 = 10_000;
+    const EVERYTHING_ELSE: u64 = 256;
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+    let free = limit.saturating_sub(4 * workers as u64 + EVERYTHING_ELSE);
+    (free * 4 / 9).clamp(16, MOST) as usize
+}
+
 /// Lets the process have as many descriptors as the system allows: each client takes two, and tiny_http does not
 /// survive their running out.
 fn raise_descriptor_limit() {

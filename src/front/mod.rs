@@ -3,7 +3,7 @@
 //!
 //! A request comes from the `listener`, waits for its turn on its connection (`turns`), is queued by kind
 //! (`workers`), checked (`admission`), and answered (`exchange`, `respond`). The `doorman` sees to it that
-//! no connection is forgotten on the way in.
+//! no connection is forgotten on the way in, the `warden` that none stays without using it.
 //!
 //! Invariant: nothing here decides which replica serves a request.
 
@@ -15,7 +15,9 @@ mod incoming;
 mod listener;
 mod pace;
 mod respond;
+mod survey;
 mod turns;
+mod warden;
 mod workers;
 
 use std::io;
@@ -29,6 +31,7 @@ use crate::forward::Forwarder;
 use crate::shutdown::Shutdown;
 use listener::Listener;
 use turns::Turns;
+use warden::{Limits, Surplus};
 
 /// How the front behaves.
 #[derive(Clone, Debug)]
@@ -41,6 +44,10 @@ pub struct Settings {
     pub maps_404: bool,
     /// How long a client may say nothing, or not read, before its connection ends.
     pub idle_timeout: Duration,
+    /// How long the head of a request may take from its first byte to its last.
+    pub head_timeout: Duration,
+    /// Connections at a time; `None` for as many as the descriptors allow.
+    pub max_connections: Option<usize>,
 }
 
 /// The open front.
@@ -49,6 +56,7 @@ pub struct Front {
     turns: Arc<Turns>,
     receiver: JoinHandle<()>,
     doorman: JoinHandle<()>,
+    warden: JoinHandle<()>,
     /// Ends the doorman, who lets people in until nobody comes any more.
     closed: Shutdown,
     shutdown: Shutdown,
@@ -66,7 +74,8 @@ impl Front {
         settings: &Settings,
         shutdown: Shutdown,
     ) -> io::Result<Front> {
-        let queues = workers::start(settings, admin, forwarder, shutdown.clone())?;
+        let surplus = Surplus::default();
+        let queues = workers::start(settings, admin, forwarder, surplus.clone(), shutdown.clone())?;
         let turns = Turns::new(Box::new(move |arrival| queues.put(arrival)));
         let (listener, receiver) =
             Listener::start(socket, settings.idle_timeout, turns.clone(), shutdown.clone())?;
@@ -78,7 +87,14 @@ impl Front {
             move || asked.is_lost(),
             move || told.reopen(),
         )?;
-        Ok(Front { listener, turns, receiver, doorman, closed, shutdown })
+        let limits = Limits {
+            head_timeout: settings.head_timeout,
+            most: settings
+                .max_connections
+                .unwrap_or_else(|| listener::room_for_connections(settings.workers)),
+        };
+        let warden = warden::start(listener.own_door(), limits, turns.clone(), surplus, closed.clone())?;
+        Ok(Front { listener, turns, receiver, doorman, warden, closed, shutdown })
     }
 
     /// Closes the front: no new connections, and whatever was accepted is answered, until `deadline`. `shutdown` must
@@ -92,7 +108,7 @@ impl Front {
         }
         self.closed.begin();
         self.listener.release();
-        for thread in [self.receiver, self.doorman] {
+        for thread in [self.receiver, self.doorman, self.warden] {
             if thread.join().is_err() {
                 log::error!("a thread of the front had panicked");
             }

@@ -47,7 +47,10 @@ enum Framing {
 pub(super) fn render(reply: &Reply, fate: Fate, without_body: bool) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256 + reply.json.len());
     push_status(&mut bytes, reply.status);
-    bytes.extend_from_slice(b"Content-Type: application/json\r\nContent-Length: ");
+    if !reply.json.is_empty() {
+        bytes.extend_from_slice(b"Content-Type: application/json\r\n");
+    }
+    bytes.extend_from_slice(b"Content-Length: ");
     bytes.extend_from_slice(reply.json.len().to_string().as_bytes());
     bytes.extend_from_slice(b"\r\n");
     if let Some((name, value)) = reply.field {

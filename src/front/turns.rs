@@ -4,7 +4,7 @@
 //! worker that answers the second waits, without end, for the answer to the first. So a request waits here, without
 //! a worker, until those before it on its connection are answered.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -104,6 +104,11 @@ impl Turns {
         connections.busy.insert(connection.peer(), Waiting::default());
         drop(connections);
         (self.onward)(Arrival { incoming, turn: Turn { turns: self.clone(), connection } });
+    }
+
+    /// The clients that have a request under way.
+    pub(super) fn busy(&self) -> HashSet<SocketAddr> {
+        self.lock().busy.keys().copied().collect()
     }
 
     /// Waits until no request has been under way for [`QUIET`], at most until `deadline`; returns how many

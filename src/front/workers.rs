@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use http::StatusCode;
+use tiny_http::{Header, Request};
 
 use super::Settings;
 use super::exchange::{Exchange, Manners};
 use super::turns::Arrival;
+use super::warden::Surplus;
 use crate::admin::{Admin, BODY_LIMIT, Endpoint, Reply};
 use crate::forward::{Answer, Failure, Forwarder};
 use crate::shutdown::Shutdown;
@@ -36,9 +38,11 @@ const REFUSAL_QUEUE: usize = 1024;
 /// The ways into the queues.
 pub(super) struct Queues {
     traffic: Sender<Arrival>,
+    uploads: Sender<Arrival>,
     listings: Sender<Arrival>,
     changes: Sender<Arrival>,
     refusals: Sender<Arrival>,
+    surplus: Surplus,
 }
 
 /// What the threads share.
@@ -57,16 +61,20 @@ pub(super) fn start(
     settings: &Settings,
     admin: Admin,
     forwarder: Forwarder,
+    surplus: Surplus,
     shutdown: Shutdown,
 ) -> std::io::Result<Queues> {
     let manners = Manners { idle_timeout: settings.idle_timeout, shutdown };
     let desk = Arc::new(Desk { admin, forwarder, maps_404: settings.maps_404, manners });
     let (traffic, traffic_queue) = bounded(settings.queue);
+    let (uploads, upload_queue) = bounded(settings.queue);
     let (listings, listing_queue) = bounded(ADMIN_QUEUE);
     let (changes, change_queue) = bounded(ADMIN_QUEUE);
     let (refusals, refusal_queue) = bounded(REFUSAL_QUEUE);
     for (name, count, queue, serve) in [
         ("worker", settings.workers, traffic_queue, Desk::forward as fn(&Desk, Exchange)),
+        // As many again, so that clients that are slow to send hold up only each other.
+        ("uploader", settings.workers, upload_queue, Desk::forward),
         ("listings", 1, listing_queue, Desk::administer),
         ("changes", CHANGERS, change_queue, Desk::administer),
         ("refuser", REFUSERS, refusal_queue, Desk::refuse),
@@ -77,7 +85,7 @@ pub(super) fn start(
             thread.spawn(move || desk.work(&queue, serve))?;
         }
     }
-    Ok(Queues { traffic, listings, changes, refusals })
+    Ok(Queues { traffic, uploads, listings, changes, refusals, surplus })
 }
 
 impl Queues {
@@ -89,6 +97,8 @@ impl Queues {
         let queue = match Endpoint::at(path_of(request.url())) {
             Some(endpoint) if endpoint.is_slow() => &self.changes,
             Some(_) => &self.listings,
+            None if self.surplus.contains(arrival.incoming.connection().peer()) => &self.refusals,
+            None if arrives_later(request) => &self.uploads,
             None => &self.traffic,
         };
         let full = queue.try_send(arrival).err().map(TrySendError::into_inner);
@@ -97,6 +107,13 @@ impl Queues {
             lost.into_inner().turn.end_connection();
         }
     }
+}
+
+/// Whether a request has a body that may still be on its way: tiny_http has read a body of up to a kilobyte before it hands
+/// the request over, unless the client waits to be asked for it.
+fn arrives_later(request: &Request) -> bool {
+    let is_late = |header: &Header| header.field.equiv("Transfer-Encoding") || header.field.equiv("Expect");
+    request.body_length().is_some_and(|length| length > 1024) || request.headers().iter().any(is_late)
 }
 
 /// The path of a target that was not checked yet, in origin or absolute form.
@@ -154,6 +171,10 @@ impl Desk {
     }
 
     fn forward(&self, mut exchange: Exchange) {
+        // The server itself (OPTIONS *), which is us.
+        if exchange.path() == "*" {
+            return exchange.reply(&Reply::options());
+        }
         match self.answer_to(&mut exchange) {
             Ok(answer) if answer.status == StatusCode::SWITCHING_PROTOCOLS => {
                 let text = "the replica changed the protocol, which nobody had asked it to";
