@@ -12,6 +12,7 @@ use ringmaster::config::{self, Invocation, Settings};
 use ringmaster::heartbeat::{self, Heartbeat, Pulse};
 use ringmaster::ring_report;
 use ringmaster::server::{self, Server};
+use ringmaster::succession;
 
 /// How long `ringmaster health` waits for an answer.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -64,13 +65,24 @@ fn serve(settings: &Settings) -> ExitCode {
     if let Err(error) = ctrlc::set_handler(on_signal) {
         return fail(&format!("cannot wait for signals: {error}"), 1);
     }
-    match Server::start(settings, server::launcher(settings)) {
-        Ok(server) => {
-            let _ = signal.recv();
+    let started = match succession::inherited() {
+        Some(socket) => Server::start_on(socket, settings, server::launcher(settings)),
+        None => Server::start(settings, server::launcher(settings)),
+    };
+    let server = match started {
+        Ok(server) => server,
+        Err(why) => return fail(&why, 1),
+    };
+    crossbeam_channel::select! {
+        recv(signal) -> _ => {
             server.stop();
             ExitCode::SUCCESS
         }
-        Err(why) => fail(&why, 1),
+        recv(server.worn_out()) -> _ => {
+            log::warn!("starting anew in place");
+            let outcome = server.hand_over().map(succession::hand_over);
+            fail(&format!("cannot start anew: {}", outcome.unwrap_or_else(|error| error)), 1)
+        }
     }
 }
 

@@ -4,6 +4,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Receiver;
+
 use crate::admin::Admin;
 use crate::config::{self, Settings};
 use crate::fleet::Fleet;
@@ -13,6 +15,9 @@ use crate::launcher::{Docker, Fixed, Launcher, Processes};
 use crate::shutdown::Shutdown;
 use crate::supervisor::Supervisor;
 use crate::watchdog::Watchdog;
+
+/// How long requests may take to end when a successor is to take over; new clients wait meanwhile.
+const LONGEST_HAND_OVER: Duration = Duration::from_secs(2);
 
 /// A running balancer.
 pub struct Server {
@@ -33,9 +38,21 @@ impl Server {
     pub fn start(settings: &Settings, launcher: Box<dyn Launcher>) -> Result<Server, String> {
         // First of all the port: if it is taken, no replica is touched.
         let listen = settings.listen;
-        let cannot_listen = |error| format!("cannot listen on {listen}: {error}");
-        let socket = TcpListener::bind(listen).map_err(cannot_listen)?;
-        let address = socket.local_addr().map_err(cannot_listen)?;
+        let socket =
+            TcpListener::bind(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+        Server::start_on(socket, settings, launcher)
+    }
+
+    /// Starts a balancer on a socket that listens already, whatever the settings say about that.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_on(
+        socket: TcpListener,
+        settings: &Settings,
+        launcher: Box<dyn Launcher>,
+    ) -> Result<Server, String> {
+        let address = socket.local_addr().map_err(|error| format!("cannot listen: {error}"))?;
         let no_threads = |error| format!("cannot serve on {address}: {error}");
 
         let shutdown = Shutdown::default();
@@ -78,6 +95,25 @@ impl Server {
     /// Its replicas, for whoever embeds a balancer and wants to look inside.
     pub fn fleet(&self) -> &Fleet {
         &self.fleet
+    }
+
+    /// Told when a successor should take over: see [`Front::worn_out`].
+    pub fn worn_out(&self) -> &Receiver<()> {
+        self.front.worn_out()
+    }
+
+    /// Ends it for a successor: requests under way are answered, new connections wait in the queue of the socket that
+    /// this returns, and replicas that a successor can find go on running.
+    ///
+    /// # Errors
+    /// The socket cannot be kept; everything has ended all the same.
+    pub fn hand_over(self) -> std::io::Result<TcpListener> {
+        self.shutdown.begin();
+        let deadline = Instant::now() + self.drain_timeout.min(LONGEST_HAND_OVER);
+        let socket = self.front.hand_over(deadline);
+        self.watchdog.stop();
+        self.supervisor.hand_over(deadline);
+        socket
     }
 
     /// Ends it: no new connections, requests under way are answered, then the replicas go.

@@ -9,6 +9,9 @@ pub use wire::failure;
 use crate::replica::Hostname;
 use crate::supervisor::{ChangeError, Supervisor};
 
+/// Which methods may be of use here: those of RFC 9110. Others are forwarded too.
+pub const ALLOW: (&str, &str) = ("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE");
+
 /// Longest body of a change: room for a few hundred names of 63 bytes.
 pub const BODY_LIMIT: u64 = 64 * 1024;
 
@@ -79,10 +82,9 @@ impl Reply {
         Reply { field, ..Reply::failure(StatusCode::SERVICE_UNAVAILABLE, text) }
     }
 
-    /// Which methods may be of use here: those of RFC 9110; others are forwarded too.
+    /// What there is to say of the server as a whole.
     pub fn options() -> Reply {
-        let field = Some(("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE"));
-        Reply { status: StatusCode::OK, field, json: String::new() }
+        Reply { status: StatusCode::OK, field: Some(ALLOW), json: String::new() }
     }
 }
 

@@ -4,6 +4,8 @@
 //! tiny_http trusts what it reads. Here everything is checked that decides where a message ends and where it goes
 //! (RFC 9112 sections 3.2 and 6.3), so that the replica behind us can never see another request than we did.
 
+use std::net::Ipv6Addr;
+
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
@@ -123,9 +125,9 @@ fn check_host(headers: &HeaderMap, is_old: bool) -> Result<(), Refusal> {
         (Some(_), Some(_)) => bad("field 'Host' is there twice"),
         (Some(host), None) => {
             let text = host.to_str().unwrap_or_default();
-            match Authority::try_from(text) {
-                Ok(authority) if is_host(&authority) => Ok(()),
-                _ => bad(format!("'{}' is not a host", shown(text))),
+            match is_host(text) {
+                true => Ok(()),
+                false => bad(format!("'{}' is not a host", shown(text))),
             }
         }
     }
@@ -159,13 +161,25 @@ fn target(raw: &str, headers: &mut HeaderMap) -> Result<PathAndQuery, Refusal> {
 
 /// The host that an absolute target names, if it is one.
 fn absolute_host(uri: &Uri) -> Option<HeaderValue> {
-    let authority = uri.authority().filter(|authority| is_host(authority))?;
+    let authority = uri.authority().filter(|authority| is_host(authority.as_str()))?;
     let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
     HeaderValue::from_str(authority.as_str()).ok().filter(|_| is_web)
 }
 
-fn is_host(authority: &Authority) -> bool {
-    !authority.as_str().contains('@') && !authority.host().is_empty()
+/// `host [":" port]` of RFC 9110 section 7.2: a name, or an address in brackets, and a port that there can be.
+fn is_host(text: &str) -> bool {
+    let (host, port) = match text.rfind(':').filter(|colon| !text[*colon..].contains(']')) {
+        Some(colon) => (&text[..colon], &text[colon + 1..]),
+        None => (text, ""),
+    };
+    let is_address = |host: &str| host.parse::<Ipv6Addr>().is_ok();
+    let is_host = match host.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']').is_some_and(is_address),
+        None => !host.is_empty() && !host.contains(['@', ':', '[', ']']) && Authority::try_from(host).is_ok(),
+    };
+    let is_port =
+        port.bytes().all(|byte| byte.is_ascii_digit()) && (port.is_empty() || port.parse::<u16>().is_ok());
+    is_host && is_port
 }
 
 fn framing(headers: &HeaderMap, is_old: bool) -> Result<Framing, Refusal> {
@@ -320,10 +334,13 @@ mod tests {
             let fields: Vec<_> = hosts.iter().map(|host| ("Host", *host)).collect();
             try_admit("GET", "/", version, &fields).map(|_| ())
         };
-        for good in ["a", "a.b:80", "127.0.0.1:5000", "[::1]:5000"] {
+        for good in ["a", "a.b:80", "a:", "127.0.0.1:5000", "[::1]:5000", "[::1]"] {
             assert_eq!(host((1, 1), &[good]), Ok(()), "{good}");
         }
-        for bad in ["", "a/b", "a b", "u@h", "a?b", "a\\b", ":80"] {
+        for bad in [
+            "", "a/b", "a b", "u@h", "a?b", "a\\b", ":80", "a:b", "a:+1", "a:65536", "[]", "[a]", "[::1]a",
+            "::1",
+        ] {
             assert_eq!(host((1, 1), &[bad]), Err(400), "{bad}");
         }
         assert_eq!(host((1, 1), &[]), Err(400));

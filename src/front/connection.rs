@@ -19,6 +19,8 @@ use nix::sys::socket::{
     SockaddrStorage, getpeername, getsockname, recv, recvmsg, send, sendmsg, shutdown, socketpair,
 };
 
+use super::survey::Survey;
+
 /// Most bytes that are thrown away of what a client had sent when its connection is ended: more than the system keeps
 /// of a connection by default (6 MiB).
 const MOST_THROWN_AWAY: usize = 8 * 1024 * 1024;
@@ -80,7 +82,15 @@ impl Connection {
     /// Whether the client has said that it will send no more, and everything it sent was read.
     pub(super) fn has_ended(&self) -> bool {
         let peek = |socket: Duplicate| recv(socket.0, &mut [0], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT);
-        self.find().is_none_or(|socket| peek(socket) == Ok(0))
+        self.find().is_none_or(|socket| peek(socket) == Ok(0)) && self.client_has_finished()
+    }
+
+    /// tiny_http ends its own side of a connection early when no further request is to come, which looks the same from
+    /// here; the system knows who it was.
+    fn client_has_finished(&self) -> bool {
+        let seen =
+            Survey::of(SocketAddr::new(self.peer.ip(), self.local_port)).and_then(|survey| survey.take());
+        seen.map_or(true, |seen| !seen.iter().any(|seen| seen.peer == self.peer && !seen.finished))
     }
 
     /// Whether we have ended the connection. Another one may come from the same address and port soon after.
@@ -108,6 +118,19 @@ pub(super) fn sever_all(peers: &HashSet<SocketAddr>, local_port: u16) {
     let copies = open_descriptors().filter(|&descriptor| is_one(descriptor)).filter_map(duplicate);
     // tiny_http has two descriptors for each; the second time nobody is at the other end any more.
     copies.filter(|copy| is_one(copy.0)).for_each(|copy| Socket(copy).sever(Parting::AtOnce));
+}
+
+/// How many connections to our port have ended at both sides and still have their descriptors.
+pub(super) fn dead(local_port: u16) -> usize {
+    let is_ours = |descriptor| {
+        let local = getsockname(descriptor).ok().and_then(address);
+        local.is_some_and(|local| local.port() == local_port)
+    };
+    let is_dead = |descriptor: &RawFd| {
+        getpeername::<SockaddrStorage>(*descriptor) == Err(Errno::ENOTCONN) && is_ours(*descriptor)
+    };
+    // Each has two. (The few descriptors of the listening socket look the same.)
+    open_descriptors().filter(is_dead).count() / 2
 }
 
 /// All descriptors of this process; when the system lets us see none, there are none.

@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::mem;
 use std::time::{Duration, Instant};
 
+use chunked_transfer::Decoder;
 use http::StatusCode;
 use tiny_http::Request;
 
@@ -12,7 +13,7 @@ use super::connection::{Connection, Parting};
 use super::pace::Paced;
 use super::respond::{self, Fate};
 use super::turns::{Arrival, Turn};
-use crate::admin::Reply;
+use crate::admin::{ALLOW, Reply};
 use crate::forward::{Answer, Body, Outbound};
 use crate::shutdown::Shutdown;
 
@@ -26,6 +27,8 @@ pub(super) struct Exchange {
     body_read: bool,
     /// tiny_http ends the connection by itself after this request.
     closes_itself: bool,
+    /// tiny_http leaves the body as it is on the wire.
+    is_raw: bool,
     manners: Manners,
     /// Last, because fields are dropped in order: the next request's turn comes when this one is done with.
     turn: Turn,
@@ -45,22 +48,22 @@ impl Exchange {
     pub(super) fn admit(mut arrival: Arrival, manners: &Manners) -> Option<Exchange> {
         let connection = arrival.incoming.connection();
         let checked = arrival.incoming.request().map(|request| {
-            let head = admission::admit(&raw_head(request))?;
-            refuse_undecodable(&head, request)?;
-            Ok((head, closes_itself(request)))
+            admission::admit(&raw_head(request)).map(|head| (head, closes_itself(request), is_raw(request)))
         });
         match checked? {
-            Ok((head, closes_itself)) => {
+            Ok((head, closes_itself, is_raw)) => {
                 let Arrival { incoming, turn } = arrival;
                 let body_read = head.framing == Framing::None;
                 let request = Some(incoming.into_request()?);
                 let manners = manners.clone();
-                Some(Exchange { request, head, connection, body_read, closes_itself, manners, turn })
+                Some(Exchange { request, head, connection, body_read, closes_itself, is_raw, manners, turn })
             }
             Err(Refusal { status, why }) => {
                 log::debug!("request from {} refused: {status}: {why}", connection.peer());
                 arrival.turn.end_connection();
-                let reply = Reply::failure(status, &why);
+                // Only CONNECT is refused for its method.
+                let field = (status == StatusCode::METHOD_NOT_ALLOWED).then_some(ALLOW);
+                let reply = Reply { field, ..Reply::failure(status, &why) };
                 connection.send_and_sever(&respond::render(&reply, Fate::Close, false), parting(status));
                 arrival.incoming.note_severed();
                 None
@@ -93,7 +96,7 @@ impl Exchange {
                 Body::read(Box::new(Paced::new(request.as_reader(), patience)), Some(length))?
             }
             (Framing::Chunked, Some(request)) => {
-                let chunks = Paced::new(request.as_reader(), patience);
+                let chunks = Paced::new(chunks(request, self.is_raw), patience);
                 Body::read(Box::new(ChunkedBody { chunks, connection }), None)?
             }
         };
@@ -106,7 +109,7 @@ impl Exchange {
     /// The client's, when it does not send the body it announced, or takes until after `deadline`.
     pub(super) fn small_body(&mut self, limit: u64, deadline: Instant) -> io::Result<Option<Vec<u8>>> {
         let (announced, connection) = (self.head.framing, self.connection);
-        let patience = self.manners.idle_timeout;
+        let (patience, is_raw) = (self.manners.idle_timeout, self.is_raw);
         let Some(request) = self.request.as_mut().filter(|_| announced != Framing::None) else {
             return Ok(Some(Vec::new()));
         };
@@ -114,7 +117,8 @@ impl Exchange {
             Framing::Length(length) if length > limit => return Ok(None),
             Framing::Length(length) => Box::new(request.as_reader().take(length)),
             _ => Box::new(
-                ChunkedBody { chunks: Paced::new(request.as_reader(), patience), connection }.take(limit + 1),
+                ChunkedBody { chunks: Paced::new(chunks(request, is_raw), patience), connection }
+                    .take(limit + 1),
             ),
         };
         let (mut bytes, mut part) = (Vec::new(), [0; 4096]);
@@ -245,7 +249,7 @@ impl Drop for Exchange {
 /// A chunked body that does not pass for whole when the client ended in the middle of a chunk, which tiny_http's
 /// decoder takes for the end of the body. (A client that ends its side right behind the last chunk is refused too.)
 struct ChunkedBody<'a> {
-    chunks: Paced<&'a mut dyn Read>,
+    chunks: Paced<Box<dyn Read + 'a>>,
     connection: Connection,
 }
 
@@ -287,13 +291,16 @@ fn closes_itself(request: &Request) -> bool {
     options.contains("close") || options.contains("upgrade") || (is_old && !options.contains("keep-alive"))
 }
 
-/// tiny_http does not decode the body of a request that asks for an upgrade.
-fn refuse_undecodable(head: &Head, request: &Request) -> Result<(), Refusal> {
-    match head.framing == Framing::Chunked && first_connection_field(request).contains("upgrade") {
-        false => Ok(()),
-        true => Err(Refusal {
-            status: StatusCode::NOT_IMPLEMENTED,
-            why: "a chunked body on a request that asks for an upgrade is not served here".to_owned(),
-        }),
+/// tiny_http hands out the bare connection as the body of a request that asks for an upgrade. Who asks for one here is
+/// served without it.
+fn is_raw(request: &Request) -> bool {
+    first_connection_field(request).contains("upgrade")
+}
+
+/// The chunks of a body as what they hold.
+fn chunks<'a>(request: &'a mut Request, is_raw: bool) -> Box<dyn Read + 'a> {
+    match is_raw {
+        true => Box::new(Decoder::new(request.as_reader())),
+        false => Box::new(request.as_reader()),
     }
 }

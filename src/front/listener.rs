@@ -68,6 +68,16 @@ impl Listener {
         }
     }
 
+    /// Accepts no more, but leaves the socket open: who comes now waits in its queue for a successor.
+    ///
+    /// tiny_http ends accepting at the first error, and a socket that does not wait gives one as soon as nobody is there.
+    pub(super) fn pause(&self) -> io::Result<TcpListener> {
+        self.socket.set_nonblocking(true)?;
+        // Wakes the call that is waiting.
+        drop(TcpStream::connect(self.own_door()));
+        self.socket.try_clone()
+    }
+
     /// Lets the receiving threads end.
     pub(super) fn release(&self) {
         self.servers
@@ -162,6 +172,8 @@ fn tune(socket: TcpListener, idle_timeout: Duration) -> io::Result<TcpListener> 
     // std listens with a queue of 128, and clients beyond it wait a second to be noticed.
     listen(&socket, Backlog::MAXCONN)?;
     let socket = TcpStream::from(OwnedFd::from(socket));
+    // One that was handed over does not wait.
+    socket.set_nonblocking(false)?;
     socket.set_read_timeout(Some(idle_timeout))?;
     socket.set_write_timeout(Some(idle_timeout))?;
     socket.set_nodelay(true)?;

@@ -10,6 +10,7 @@
 mod admission;
 mod connection;
 mod doorman;
+mod ended;
 mod exchange;
 mod incoming;
 mod listener;
@@ -26,12 +27,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, bounded};
+
 use crate::admin::Admin;
 use crate::forward::Forwarder;
 use crate::shutdown::Shutdown;
 use listener::Listener;
 use turns::Turns;
-use warden::{Limits, Surplus};
+use warden::{Limits, Post, Surplus};
 
 /// How the front behaves.
 #[derive(Clone, Debug)]
@@ -60,9 +63,16 @@ pub struct Front {
     /// Ends the doorman, who lets people in until nobody comes any more.
     closed: Shutdown,
     shutdown: Shutdown,
+    worn_out: Receiver<()>,
 }
 
 impl Front {
+    /// Told when the front has lost so many threads to connections that tiny_http never lets go of that a successor should
+    /// take over.
+    pub fn worn_out(&self) -> &Receiver<()> {
+        &self.worn_out
+    }
+
     /// Opens the front on a socket that listens.
     ///
     /// # Errors
@@ -93,15 +103,32 @@ impl Front {
                 .max_connections
                 .unwrap_or_else(|| listener::room_for_connections(settings.workers)),
         };
-        let warden = warden::start(listener.own_door(), limits, turns.clone(), surplus, closed.clone())?;
-        Ok(Front { listener, turns, receiver, doorman, warden, closed, shutdown })
+        let (tell, worn_out) = bounded(1);
+        let post = Post { door: listener.own_door(), turns: turns.clone(), surplus, worn_out: tell };
+        let warden = warden::start(post, limits, closed.clone())?;
+        Ok(Front { listener, turns, receiver, doorman, warden, closed, shutdown, worn_out })
+    }
+
+    /// Leaves the front to a successor: the socket stays open, and who comes meanwhile waits in its queue. What was
+    /// accepted is answered, until `deadline`. `shutdown` must have begun.
+    ///
+    /// # Errors
+    /// The socket cannot be kept; the front is closed then.
+    pub fn hand_over(self, deadline: Instant) -> io::Result<TcpListener> {
+        let socket = self.listener.pause();
+        self.finish(deadline);
+        socket
     }
 
     /// Closes the front: no new connections, and whatever was accepted is answered, until `deadline`. `shutdown` must
     /// have begun.
     pub fn close(self, deadline: Instant) {
-        debug_assert!(self.shutdown.begun(), "the front closes when the program ends");
         self.listener.close();
+        self.finish(deadline);
+    }
+
+    fn finish(self, deadline: Instant) {
+        debug_assert!(self.shutdown.begun(), "the front closes when the program ends");
         let busy = self.turns.wait_until_quiet(deadline);
         if busy > 0 {
             log::warn!("{busy} requests are still under way at the end of the drain timeout");

@@ -23,8 +23,10 @@ const DONE: u16 = 3;
 const INFO: u16 = 2;
 const WANT_INFO: u8 = 1 << (INFO - 1);
 
-/// The states ESTABLISHED and CLOSE_WAIT, in which a client has a connection with us.
-const STATES: u32 = 1 << 1 | 1 << 8;
+/// The states in which a client has a connection with us, and in the second has said that it will send no more.
+const ESTABLISHED: u8 = 1;
+const CLOSE_WAIT: u8 = 8;
+const STATES: u32 = 1 << ESTABLISHED | 1 << CLOSE_WAIT;
 
 const TCP: u8 = 6;
 
@@ -46,6 +48,8 @@ pub(super) struct Seen {
     pub(super) received: u64,
     /// Bytes of ours that have arrived.
     pub(super) acknowledged: u64,
+    /// The client has said that it will send no more.
+    pub(super) finished: bool,
 }
 
 /// Asks about the connections of one port.
@@ -135,6 +139,7 @@ fn read_connection(body: &[u8]) -> io::Result<Option<Seen>> {
                 peer: SocketAddr::new(ip, port),
                 received: u64::from_ne_bytes(array(value, RECEIVED)?),
                 acknowledged: u64::from_ne_bytes(array(value, ACKED)?),
+                finished: body.get(1) == Some(&CLOSE_WAIT),
             }));
         }
         attributes = attributes.get(aligned(length)..).unwrap_or_default();
@@ -167,7 +172,7 @@ fn malformed() -> io::Error {
 mod tests {
     use super::*;
     use std::io::{Read, Write};
-    use std::net::{TcpListener, TcpStream};
+    use std::net::{Shutdown, TcpListener, TcpStream};
 
     #[test]
     fn sees_who_is_connected_and_what_has_passed() {
@@ -184,8 +189,12 @@ mod tests {
             let before = seen[0].acknowledged;
             server.write_all(b"abc").unwrap();
             client.read_exact(&mut [0; 3]).unwrap();
-            assert_eq!(survey.take().unwrap()[0].acknowledged, before + 3, "{bind}");
-            drop((client, server));
+            let seen = survey.take().unwrap()[0];
+            assert_eq!((seen.acknowledged, seen.finished), (before + 3, false), "{bind}");
+            server.shutdown(Shutdown::Read).unwrap();
+            assert!(!survey.take().unwrap()[0].finished, "that was we");
+            client.shutdown(Shutdown::Write).unwrap();
+            assert!(survey.take().unwrap()[0].finished, "{bind}");
         }
     }
 

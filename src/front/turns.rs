@@ -10,15 +10,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
+use super::ended::{Ended, Remembered};
 use super::incoming::Incoming;
 
 /// Requests that may wait behind one on the same connection. Browsers do not pipeline at all; tools that do send a
 /// handful. A connection with more is ended.
 const MOST_PARKED: usize = 32;
-
-/// How long a connection that was ended is remembered. What had arrived of it was thrown away but for what tiny_http
-/// had read by then, at most a kilobyte; that comes out within milliseconds and may look like requests.
-const REMEMBERED: Duration = Duration::from_secs(10);
 
 /// How long there must have been no request until nobody is taken to be about to send one. Clients that keep their
 /// connection have been told with their last answer that it ends, and need a moment to take that in.
@@ -46,7 +43,7 @@ pub(super) struct Turns {
 #[derive(Default)]
 struct Connections {
     busy: HashMap<SocketAddr, Waiting>,
-    ended: HashMap<SocketAddr, Instant>,
+    ended: Ended,
     /// Requests that were taken in so far.
     arrived: u64,
 }
@@ -74,18 +71,26 @@ impl Turns {
         let connection = incoming.connection();
         let mut connections = self.lock();
         connections.arrived += 1;
-        if !connections.ended.is_empty() {
-            connections.ended.retain(|_, since| since.elapsed() < REMEMBERED);
-            if connections.ended.contains_key(&connection.peer()) {
+        match connections.ended.state(connection.peer(), Instant::now()) {
+            Remembered::No => {}
+            Remembered::Severed => {
+                drop(connections);
+                incoming.note_severed();
+                return;
+            }
+            Remembered::Perhaps => {
                 // The lock goes first: looking at a socket takes time, and so does dropping a request.
                 drop(connections);
-                if connection.is_severed() {
+                let severed = connection.is_severed();
+                connections = self.lock();
+                if severed {
+                    connections.ended.confirm(connection.peer(), Instant::now());
+                    drop(connections);
                     incoming.note_severed();
                     return;
                 }
                 // Another connection from the same address and port.
-                connections = self.lock();
-                connections.ended.remove(&connection.peer());
+                connections.ended.forget(connection.peer());
             }
         }
         if let Some(waiting) = connections.busy.get_mut(&connection.peer()) {
@@ -144,7 +149,7 @@ impl Turns {
         }
         let mut abandoned = connections.busy.remove(&peer);
         if abandoned.as_ref().is_some_and(|waiting| waiting.ended) {
-            connections.ended.insert(peer, Instant::now());
+            connections.ended.remember(peer, Instant::now());
         }
         if connections.busy.is_empty() {
             self.idle.notify_all();

@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Sender;
+
 use super::connection;
 use super::survey::{Seen, Survey};
 use super::turns::Turns;
@@ -26,6 +28,14 @@ const SURPLUS_PATIENCE: Duration = Duration::from_secs(1);
 /// Surplus connections at a time: an eighth of those that are allowed, and this many in any case. Whoever comes on top of
 /// that is turned away without a word.
 const LEAST_SURPLUS: usize = 64;
+
+/// Connections that are dead and still open: an HTTP/2 preface, or any request that claims a version above 1.1, makes
+/// tiny_http's thread wait for itself, for ever, with two descriptors. Nothing from outside ends it but the end of the
+/// process, so at this many a successor takes over. They cost about five megabytes.
+const MOST_LEAKED: usize = 256;
+
+/// Looks at the connections for each look at the descriptors.
+const LEAK_LOOKS: u64 = 10;
 
 /// What the warden allows.
 #[derive(Clone, Debug)]
@@ -60,42 +70,64 @@ impl Surplus {
     }
 }
 
-/// Starts the warden of the port at `door`; it ends when `closed` begins.
+/// What the warden works with.
+pub(super) struct Post {
+    /// Where clients come in.
+    pub(super) door: SocketAddr,
+    /// Who has a request under way.
+    pub(super) turns: Arc<Turns>,
+    /// Told who is one too many.
+    pub(super) surplus: Surplus,
+    /// Told when [`MOST_LEAKED`] connections have leaked.
+    pub(super) worn_out: Sender<()>,
+}
+
+/// Starts the warden; it ends when `closed` begins.
 ///
 /// # Errors
 /// The system has no thread for it.
-pub(super) fn start(
-    door: SocketAddr,
-    limits: Limits,
-    turns: Arc<Turns>,
-    surplus: Surplus,
-    closed: Shutdown,
-) -> std::io::Result<JoinHandle<()>> {
+pub(super) fn start(post: Post, limits: Limits, closed: Shutdown) -> std::io::Result<JoinHandle<()>> {
     thread::Builder::new().name("warden".into()).spawn(move || {
-        let survey = match Survey::of(door) {
-            Ok(survey) => survey,
-            Err(error) => {
-                log::warn!(
-                    "connections are not counted, and slow heads not ended: no socket diagnosis: {error}"
-                );
+        let survey = Survey::of(post.door);
+        if let Err(error) = &survey {
+            log::warn!("connections are not counted, and slow heads not ended: no socket diagnosis: {error}");
+        }
+        let mut watch = Watch::new(limits);
+        for round in 1_u64.. {
+            if closed.sleep(LOOKS) {
                 return;
             }
-        };
-        let mut watch = Watch::new(limits);
-        while !closed.sleep(LOOKS) {
-            match survey.take() {
-                Ok(seen) => {
-                    let ended = watch.look(&seen, &turns.busy(), Instant::now());
-                    surplus.set(watch.surplus());
-                    if !ended.is_empty() {
-                        log::debug!("ending {} connections that are slow or too many", ended.len());
-                        connection::sever_all(&ended, door.port());
-                    }
-                }
-                Err(error) => log::debug!("cannot look at the connections: {error}"),
+            if let Ok(survey) = &survey {
+                post.end_who_is_to_go(survey, &mut watch);
+            }
+            if round.is_multiple_of(LEAK_LOOKS) {
+                post.look_for_leaks();
             }
         }
     })
+}
+
+impl Post {
+    fn end_who_is_to_go(&self, survey: &Survey, watch: &mut Watch) {
+        let seen = match survey.take() {
+            Ok(seen) => seen,
+            Err(error) => return log::debug!("cannot look at the connections: {error}"),
+        };
+        let ended = watch.look(&seen, &self.turns.busy(), Instant::now());
+        self.surplus.set(watch.surplus());
+        if !ended.is_empty() {
+            log::debug!("ending {} connections that are slow or too many", ended.len());
+            connection::sever_all(&ended, self.door.port());
+        }
+    }
+
+    fn look_for_leaks(&self) {
+        let dead = connection::dead(self.door.port());
+        // Told once: the channel holds one.
+        if dead >= MOST_LEAKED && self.worn_out.try_send(()).is_ok() {
+            log::warn!("{dead} connections have ended and will never be let go of");
+        }
+    }
 }
 
 /// What is remembered of one connection.
@@ -174,7 +206,7 @@ mod tests {
     use super::*;
 
     fn client(port: u16, received: u64, acknowledged: u64) -> Seen {
-        Seen { peer: ([192, 0, 2, 1], port).into(), received, acknowledged }
+        Seen { peer: ([192, 0, 2, 1], port).into(), received, acknowledged, finished: false }
     }
 
     fn ports(peers: &HashSet<SocketAddr>) -> Vec<u16> {

@@ -62,6 +62,11 @@ pub trait Launcher: Send + Sync {
         false
     }
 
+    /// Whether replicas go on running when the balancer ends without stopping them, and are found by the next one.
+    fn outlives_balancer(&self) -> bool {
+        true
+    }
+
     /// Makes ready what all replicas need, before the first launch; fails when no launch could succeed.
     ///
     /// # Errors

@@ -50,6 +50,10 @@ impl Processes {
 }
 
 impl Launcher for Processes {
+    fn outlives_balancer(&self) -> bool {
+        false
+    }
+
     fn prepare(&self) -> Result<(), LaunchError> {
         Ok(())
     }

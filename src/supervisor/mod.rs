@@ -181,6 +181,15 @@ impl Supervisor {
         }
     }
 
+    /// Leaves the fleet to a successor: replicas that can be found again go on running, the others end as in
+    /// [`Supervisor::close`].
+    pub fn hand_over(&self, deadline: Instant) {
+        let _change = self.inner.lock_changes();
+        if !self.inner.launcher.outlives_balancer() {
+            self.inner.stop_everything(deadline);
+        }
+    }
+
     /// Ends the fleet: with [`OnExit::Remove`] every replica is drained, until `deadline` at most, and stopped.
     pub fn close(&self, deadline: Instant) {
         let _change = self.inner.lock_changes();

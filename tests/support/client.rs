@@ -128,11 +128,12 @@ impl Client {
         let head: Vec<u8> = self.buffer.drain(..end).collect();
         // Latin-1, so that any byte of a value can be seen.
         let head: String = head.iter().map(|&byte| byte as char).collect();
-        let mut lines = head.trim_end().split("\r\n");
+        // White space is space and tab: the others that Latin-1 has are part of a value.
+        let mut lines = head.trim_end_matches("\r\n").split("\r\n");
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
         let headers: Vec<(String, String)> = lines
             .map(|line| line.split_once(':').unwrap())
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim_matches([' ', '\t']).to_owned()))
             .collect();
         let mut response = Response { status, headers, body: Vec::new() };
         if without_body || matches!(status, 100..=199 | 204 | 304) {
