@@ -7,9 +7,11 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use support::backend::answer;
 use support::{CALM, Client, FakeLauncher, Gate, PATIENCE, Response, TestServer, wait_for};
@@ -147,4 +149,91 @@ fn clients_that_are_slow_to_send_hold_up_only_each_other() {
     let (_client, refused) = begin_uploads(&server, 3).recv_timeout(PATIENCE).unwrap();
     assert_refused(&refused);
     assert_eq!(server.get("/home").status, 200);
+}
+
+/// Four times the load that the workers can carry, on replicas that take 100 ms. What is not served is refused at once,
+/// what is served is as much as without the surplus, and admin requests do not wait; the figures are printed.
+#[test]
+fn a_load_four_times_too_high_costs_only_the_surplus() {
+    const WORKERS: usize = 16;
+    const ROUNDS: usize = 8;
+    let launcher = FakeLauncher::with(|_, _, stream| {
+        thread::sleep(Duration::from_millis(100));
+        answer(stream, "200 OK", &[], b"");
+    });
+    let server = TestServer::start(&format!("{CALM} --workers {WORKERS} --queue {WORKERS}"), launcher);
+    let best = Tally::of(&server, WORKERS, ROUNDS);
+    let mut listings = Vec::new();
+    let tally = thread::scope(|scope| {
+        let load = scope.spawn(|| Tally::of(&server, 4 * WORKERS, ROUNDS));
+        while !load.is_finished() {
+            let begun = Instant::now();
+            assert_eq!(server.get("/rep").status, 200);
+            listings.push(begun.elapsed());
+            thread::sleep(Duration::from_millis(20));
+        }
+        load.join().unwrap()
+    });
+    assert_eq!(best.refused.len(), 0);
+    assert!(!tally.refused.is_empty() && tally.served >= best.served, "{tally:?}");
+    println!(
+        "100 ms replicas, {WORKERS} workers: {:.0} answers/s; at four times the load {:.0}/s, {} refused, slowest refusal \
+         {:?}, median {:?}; slowest /rep {:?}",
+        best.rate(),
+        tally.rate(),
+        tally.refused.len(),
+        tally.refused.iter().max().unwrap(),
+        median(&tally.refused),
+        listings.iter().max().unwrap(),
+    );
+}
+
+fn median(times: &[Duration]) -> Duration {
+    let mut times = times.to_vec();
+    times.sort();
+    times[times.len() / 2]
+}
+
+/// What clients in a closed loop were answered.
+#[derive(Default, Debug)]
+struct Tally {
+    served: usize,
+    /// How long each refusal took.
+    refused: Vec<Duration>,
+    took: Duration,
+}
+
+impl Tally {
+    /// So many clients, until `rounds` answers for each worker's worth of them were given.
+    fn of(server: &TestServer, clients: usize, rounds: usize) -> Tally {
+        let (begun, wanted) = (Instant::now(), 16 * rounds);
+        let tally = Mutex::new(Tally::default());
+        thread::scope(|scope| {
+            for _ in 0..clients {
+                scope.spawn(|| {
+                    let mut client = server.connect();
+                    while tally.lock().unwrap().served < wanted {
+                        let asked = Instant::now();
+                        let response = client.request("GET", "/x", &[], b"");
+                        let took = asked.elapsed();
+                        if response.status == 200 {
+                            tally.lock().unwrap().served += 1;
+                            continue;
+                        }
+                        assert_refused(&response);
+                        tally.lock().unwrap().refused.push(took);
+                        // Whoever is told to come again does so, though sooner than it was told.
+                        thread::sleep(Duration::from_millis(50));
+                    }
+                });
+            }
+        });
+        let mut tally = tally.into_inner().unwrap();
+        tally.took = begun.elapsed();
+        tally
+    }
+
+    fn rate(&self) -> f64 {
+        self.served as f64 / self.took.as_secs_f64()
+    }
 }
