@@ -40,6 +40,13 @@ impl Agents {
         Agents { settings: settings.clone(), idle: Arc::default() }
     }
 
+    /// A client like those of [`Agents::check_out`], but without any connection yet.
+    pub(super) fn check_out_new(&self, deadline: Instant, streams: bool) -> CheckedOut {
+        let carrier = Carrier::new(&self.settings);
+        carrier.trip.begin(deadline, streams);
+        CheckedOut { carrier, home: self.idle.clone() }
+    }
+
     /// A client that nobody else uses, for a request whose answer must have begun at `deadline`; `streams` if its body
     /// comes as it is forwarded.
     pub(super) fn check_out(&self, deadline: Instant, streams: bool) -> CheckedOut {

@@ -4,7 +4,8 @@
 //! Nothing sent yet: another replica, any method. Sent and no answer: another replica only for idempotent methods
 //! with a body that can be sent again, and only as far as the `budget` allows, so that an outage does not multiply
 //! load. Answer begun: never; whoever reads the answer sees it end too early. A client that went away is nobody's
-//! fault. Each attempt goes to a replica that was not tried before, and all of them together have one deadline.
+//! fault. Each attempt goes to a replica that was not tried before, and all of them together have one deadline. (If there
+//! is no other, and the connection that failed was an old one, the replica gets it once more on a new one.)
 
 mod agents;
 mod body;
@@ -127,6 +128,8 @@ pub struct Forwarder {
 struct Failed {
     failure: Failure,
     retry: Retry,
+    /// It was on a connection that had been used before: the replica may be well.
+    stale: bool,
 }
 
 /// Whether a request may be tried on another replica.
@@ -165,16 +168,24 @@ impl Forwarder {
         headers::for_replica(&mut request.headers, request.client, request.is_old);
         let request_id = balance::random_request_id();
         let mut tried = Vec::new();
-        let mut last = Failed { failure: Failure::NoReplica, retry: Retry::Free };
+        let mut last = Failed { failure: Failure::NoReplica, retry: Retry::Free, stale: false };
         while tried.len() < MOST_ATTEMPTS && last.retry != Retry::No {
-            let Some(lease) = self.fleet.lease(request_id, &tried) else {
+            let (lease, new) = match self.fleet.lease(request_id, &tried) {
+                Some(lease) => (Some(lease), false),
+                // The only replica may have closed the connection just when the request was sent on it.
+                None if last.stale && tried.len() == 1 => (self.fleet.lease(request_id, &[]), true),
+                None => (None, false),
+            };
+            let Some(lease) = lease.filter(|_| tried.is_empty() || self.affords(last.retry, deadline)) else {
                 break;
             };
-            if !tried.is_empty() && !self.affords(last.retry, deadline) {
-                break;
-            }
             tried.push(lease.replica().ring_id);
-            match self.attempt(lease, request, deadline) {
+            let streams = matches!(request.body, Body::Stream(_));
+            let agent = match new {
+                true => self.agents.check_out_new(deadline, streams),
+                false => self.agents.check_out(deadline, streams),
+            };
+            match attempt(agent, lease, request) {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => last = failed,
             }
@@ -186,18 +197,18 @@ impl Forwarder {
         let now = Instant::now();
         now < deadline && (retry != Retry::AtCost || self.budget().retry(now))
     }
+}
 
-    fn attempt(&self, lease: Lease, request: &mut Outbound<'_>, deadline: Instant) -> Result<Answer, Failed> {
-        let agent = self.agents.check_out(deadline, matches!(request.body, Body::Stream(_)));
-        let answer = head_for(&lease, request)
-            .and_then(|head| run(&agent, head, &mut request.body).map_err(|error| failure_of(error, &agent)));
-        match answer {
-            Ok(answer) => Ok(Answer::new(answer, agent, lease)),
-            Err(failure) => {
-                let progress = agent.progress();
-                log::debug!("attempt at {} failed, {progress:?}: {failure:?}", lease.address());
-                Err(judge(failure, progress, request))
-            }
+fn attempt(agent: CheckedOut, lease: Lease, request: &mut Outbound<'_>) -> Result<Answer, Failed> {
+    let answer = head_for(&lease, request)
+        .and_then(|head| run(&agent, head, &mut request.body).map_err(|error| failure_of(error, &agent)));
+    match answer {
+        Ok(answer) => Ok(Answer::new(answer, agent, lease)),
+        Err(failure) => {
+            let progress = agent.progress();
+            log::debug!("attempt at {} failed, {progress:?}: {failure:?}", lease.address());
+            let stale = agent.trip().was_on_old_connection();
+            Err(Failed { stale, ..judge(failure, progress, request) })
         }
     }
 }
@@ -205,7 +216,7 @@ impl Forwarder {
 /// The retry rule.
 fn judge(failure: Failure, progress: Progress, request: &mut Outbound<'_>) -> Failed {
     if let Some(error) = request.body.client_error() {
-        return Failed { failure: Failure::Client(error), retry: Retry::No };
+        return Failed { failure: Failure::Client(error), retry: Retry::No, stale: false };
     }
     let retry = match (&failure, progress) {
         _ if !request.body.can_be_sent() => Retry::No,
@@ -217,7 +228,7 @@ fn judge(failure: Failure, progress: Progress, request: &mut Outbound<'_>) -> Fa
         (_, Progress::AnswerBegun) => Retry::No,
         (Failure::NoReplica | Failure::Client(_) | Failure::Unsendable(_), _) => Retry::No,
     };
-    Failed { failure, retry }
+    Failed { failure, retry, stale: false }
 }
 
 /// The head of the request to one replica.

@@ -27,6 +27,8 @@ struct State {
     progress: Progress,
     /// The body comes from the client as it is forwarded.
     streams: bool,
+    /// The connection was made for this request.
+    fresh: bool,
     /// Nothing more of the body is of use to the replica: it has answered, or does not take it.
     cut: bool,
     /// The replica broke the connection instead of ending it.
@@ -43,6 +45,7 @@ impl Trip {
         Trip(Arc::new(Mutex::new(State {
             progress: Progress::NothingSent,
             streams: false,
+            fresh: false,
             cut: false,
             reset: false,
             deadline: Instant::now(),
@@ -61,7 +64,7 @@ impl Trip {
     pub(super) fn begin(&self, deadline: Instant, streams: bool) {
         let mut state = self.lock();
         (state.progress, state.cut, state.reset) = (Progress::NothingSent, false, false);
-        (state.deadline, state.streams) = (deadline, streams);
+        (state.deadline, state.streams, state.fresh) = (deadline, streams, false);
     }
 
     pub(super) fn progress(&self) -> Progress {
@@ -102,6 +105,16 @@ impl Trip {
     /// How long connecting may take, if nothing else limits it.
     pub(super) fn left(&self) -> Duration {
         self.lock().deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// A connection was made.
+    pub(super) fn connected(&self) {
+        self.lock().fresh = true;
+    }
+
+    /// Whether the request went out on a connection that had been used before, which may have ended just then.
+    pub(super) fn was_on_old_connection(&self) -> bool {
+        !self.lock().fresh
     }
 
     /// The replica has answered before it had the whole request, or takes no more of it.

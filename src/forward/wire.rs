@@ -46,6 +46,7 @@ impl Connector for Dialler {
             Err(error) => return Err(error.into()),
         };
         stream.set_nodelay(true)?;
+        self.trip.connected();
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
         Ok(Some(Wire {

@@ -110,7 +110,7 @@ fn fields(raw: &RawHead<'_>) -> Result<HeaderMap, Refusal> {
             return bad(format!("field name '{}' is not a token", shown(name)));
         };
         let Ok(value) = HeaderValue::from_str(value) else {
-            return bad(format!("the value of field '{name}' holds a control character"));
+            return bad(format!("the value of field '{}' holds a control character", shown(name.as_str())));
         };
         headers.append(name, value);
     }
@@ -150,7 +150,9 @@ fn target(raw: &str, headers: &mut HeaderMap) -> Result<PathAndQuery, Refusal> {
         false => raw.parse::<Uri>().ok().and_then(|uri| {
             let host = absolute_host(&uri)?;
             headers.insert(HOST, host);
-            uri.path_and_query().cloned()
+            let target = uri.path_and_query()?;
+            // Of `http://host?query`, http keeps `?query`, and adds the slash only when it is shown.
+            target.to_string().parse().ok()
         }),
     };
     match parsed.filter(|target| target.path().starts_with('/')) {
@@ -213,16 +215,16 @@ fn content_length(value: &HeaderValue) -> Result<Framing, Refusal> {
 }
 
 fn keeps_alive(headers: &HeaderMap, is_old: bool) -> bool {
-    let mut options = headers
+    let options: Vec<&str> = headers
         .get_all(CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .map(str::trim);
-    match is_old {
-        true => options.any(|option| option.eq_ignore_ascii_case("keep-alive")),
-        false => !options.any(|option| option.eq_ignore_ascii_case("close")),
-    }
+        .map(str::trim)
+        .collect();
+    let says = |wanted: &str| options.iter().any(|option| option.eq_ignore_ascii_case(wanted));
+    // Whoever says `close` means it, whatever else they say (RFC 9112 section 9.3).
+    !says("close") && (!is_old || says("keep-alive"))
 }
 
 /// A client's text as an error message repeats it.

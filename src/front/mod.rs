@@ -13,6 +13,8 @@ mod connection;
 mod doorman;
 mod ended;
 mod exchange;
+#[doc(hidden)]
+pub mod fuzzing;
 mod incoming;
 mod listener;
 mod pace;

@@ -1,5 +1,5 @@
-//! Ends connections that hold a thread and descriptors without using them, as tiny_http never does: those on which a head
-//! drips in, and those that are too many.
+//! Ends connections that hold a thread, descriptors or memory without using them, as tiny_http never does: those on which
+//! a head drips in or does not end, and those that are too many.
 //!
 //! A few times a second it compares what the system knows of each connection (`survey`) with what it was before. It
 //! judges only connections that have no request under way.
@@ -36,6 +36,10 @@ const MOST_LEAKED: usize = 256;
 
 /// Looks at the connections for each look at the descriptors.
 const LEAK_LOOKS: u64 = 10;
+
+/// Bytes on a connection that are no request yet: eight times the largest head that is admitted. tiny_http keeps a head
+/// that does not end in memory, all of it.
+const LARGEST_UNREAD: u64 = 256 * 1024;
 
 /// What the warden allows.
 #[derive(Clone, Debug)]
@@ -187,7 +191,8 @@ impl Watch {
             let too_slow = watched.head_begun.is_some_and(|begun| now - begun >= head_timeout);
             let too_many =
                 watched.surplus && (surplus > most_surplus || now - watched.arrived >= SURPLUS_PATIENCE);
-            if too_slow || too_many {
+            let too_large = counters.0.saturating_sub(watched.rest.0) > LARGEST_UNREAD;
+            if too_slow || too_large || too_many {
                 surplus -= usize::from(watched.surplus);
                 self.watched.remove(&connection.peer);
                 ended.insert(connection.peer);
@@ -251,6 +256,17 @@ mod tests {
             assert!(watch.look(&[client(1, 9901, 29_700)], &nobody, at(second)).is_empty(), "one byte");
         }
         assert_eq!(ports(&watch.look(&[client(1, 9901, 29_700)], &nobody, at(210))), [1]);
+    }
+
+    #[test]
+    fn a_head_without_end_ends_its_connection() {
+        let (mut watch, at) = watch(10, 100);
+        let nobody = HashSet::new();
+        assert!(watch.look(&[client(1, 256 * 1024, 0)], &nobody, at(0)).is_empty());
+        assert_eq!(ports(&watch.look(&[client(1, 256 * 1024 + 1, 0)], &nobody, at(0))), [1]);
+        // An upload that was answered since is none.
+        assert!(watch.look(&[client(2, 100, 200)], &nobody, at(0)).is_empty());
+        assert!(watch.look(&[client(2, 100_000_000, 400)], &nobody, at(1)).is_empty());
     }
 
     #[test]

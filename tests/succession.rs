@@ -1,0 +1,66 @@
+//! A balancer that is worn out starts anew in its own place, and nobody who connects meanwhile is turned away.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::io::Write;
+use std::net::TcpStream;
+
+use support::backend::{Backend, answer};
+use support::{CALM, Client, Program, wait_for};
+
+/// Threads of a process.
+fn threads(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/task")).map(Iterator::count).unwrap_or_default()
+}
+
+/// Opens a connection for something that tiny_http never lets go of, and leaves.
+fn leak(program: &Program) {
+    let mut stream = TcpStream::connect(program.address).unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+}
+
+fn restarts(program: &Program) -> usize {
+    program.log().iter().filter(|line| line.contains("listening on ")).count() - 1
+}
+
+/// Asks on a new connection, which must be taken, for what must be answered.
+fn ask(program: &Program) {
+    let response = Client::connect(program.address).request("GET", "/x", &[], b"");
+    assert_eq!(response.status, 200, "{}", response.text());
+}
+
+#[test]
+fn http_2_prefaces_do_not_add_up_and_cost_nobody_an_answer() {
+    let backend = Backend::start(std::sync::Arc::new(|_, stream| answer(stream, "200 OK", &[], b"")));
+    let program = Program::start_early(&format!(
+        "{CALM} --head-timeout 500ms --launcher static --backends {}",
+        backend.address
+    ));
+    ask(&program);
+    let (before, pid) = (threads(program.pid()), program.pid());
+    for round in 1..=2 {
+        (0..270).for_each(|_| leak(&program));
+        // Each of these is on its own connection, before, during and after the change.
+        wait_for("the balancer to start anew", || {
+            ask(&program);
+            restarts(&program) == round
+        });
+        ask(&program);
+    }
+    assert_eq!(program.pid(), pid);
+    assert!(threads(pid) < before + 100, "{} threads, {before} before", threads(pid));
+}
+
+#[test]
+fn a_process_replica_is_there_again_when_the_balancer_has_started_anew() {
+    let program = Program::start(&format!("{CALM} --head-timeout 500ms --replicas 2"));
+    let first = program.replica("server_1").unwrap().pid;
+    (0..270).for_each(|_| leak(&program));
+    wait_for("the balancer to start anew", || restarts(&program) == 1);
+    program.wait_until_all_serve();
+    assert_eq!(program.listed(), ["server_1", "server_2"]);
+    assert_ne!(program.replica("server_1").unwrap().pid, first);
+    assert_eq!(program.children().len(), 2, "nothing of the first is left");
+}
