@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
 
 use nix::sys::socket::{self, sockopt};
-use support::{CALM, FakeLauncher, TestServer, settings, wait_for};
+use support::{CALM, FakeLauncher, Gate, PATIENCE, TestServer, settings, wait_for};
 
 /// A replica that does with each connection, once the head of a request has come, what `serve` does. Heartbeats are
 /// answered.
@@ -99,6 +99,44 @@ fn a_replica_that_answers_early_and_reads_on_costs_nothing_but_the_connection() 
     while client.try_send(&[b'x'; 50_000]).is_ok() {}
     let response = client.answer(false);
     assert_eq!((response.status, response.text().as_str()), (200, "early"));
+}
+
+/// Server-sent events: each is there before the replica has sent the next, whatever frames them.
+#[test]
+fn events_arrive_as_they_are_sent() {
+    for (framing, parts) in [
+        ("Transfer-Encoding: chunked\r\n", ["9\r\ndata: 1\n\n\r\n", "9\r\ndata: 2\n\n\r\n0\r\n\r\n"]),
+        ("", ["data: 1\n\n", "data: 2\n\n"]),
+    ] {
+        let gate = Gate::default();
+        let door = gate.clone();
+        let replica = raw_replica(move |_, stream| {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{framing}\r\n");
+            stream.write_all(head.as_bytes()).unwrap();
+            for part in parts {
+                stream.write_all(part.as_bytes()).unwrap();
+                door.pass();
+            }
+            let _ = stream.shutdown(Shutdown::Both);
+        });
+        let server = before(replica, "");
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let mut got = String::new();
+        let mut read_until = |text: &str| {
+            while !got.contains(text) {
+                let mut part = [0; 1024];
+                let n = stream.read(&mut part).unwrap();
+                assert!(n > 0, "{got}");
+                got.push_str(std::str::from_utf8(&part[..n]).unwrap());
+            }
+        };
+        read_until("data: 1\n\n");
+        wait_for("the replica to wait", || gate.waiting() == 1);
+        gate.open();
+        read_until("data: 2\n\n");
+    }
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub(super) const SETTINGS: [Setting; 34] = [
     setting("fleet", "NAME", "ringmaster", "docker: label that tells our containers from all others"),
     setting("replica-memory", "SIZE", "64m", "docker: most memory of one replica"),
     setting("replica-pids", "N", "512", "docker: most threads of one replica"),
-    setting("workers", "N", "64", "threads that carry requests: so many are under way at once"),
+    setting("workers", "N", "32", "threads that carry requests: so many are under way at once"),
     setting("queue", "N", "1024", "requests that may wait for a worker; over it, 503"),
     setting("scheme", "NAME", "even", "ring: even, or statement (the functions of the course)"),
     setting("probing", "KIND", "linear", "ring: linear or quadratic, for scheme statement"),

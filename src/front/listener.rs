@@ -3,12 +3,10 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{
-    AtomicBool, AtomicUsize,
-    Ordering::{Relaxed, SeqCst},
-};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -16,94 +14,40 @@ use nix::sys::socket::{Backlog, listen};
 use tiny_http::{Request, Server};
 
 use super::incoming::Incoming;
+use super::turns::Turns;
 use crate::shutdown::Shutdown;
-
-/// A tiny_http server on the socket. One that no longer accepts still serves the connections it has.
-pub(super) struct Generation {
-    server: Server,
-    /// Threads that are receiving from it.
-    receiving: AtomicUsize,
-}
-
-impl Generation {
-    /// Wakes those who receive from it until all have gone. New ones must not come any more.
-    fn dismiss_receivers(&self) {
-        loop {
-            let receiving = self.receiving.load(SeqCst);
-            if receiving == 0 {
-                return;
-            }
-            // One that has not begun to wait yet finds its call later.
-            (0..receiving).for_each(|_| self.server.unblock());
-            thread::sleep(Duration::from_millis(1));
-        }
-    }
-}
-
-/// One thread's being about to receive from a generation.
-struct Receiving(Arc<Generation>);
-
-impl Receiving {
-    fn new(generation: Arc<Generation>) -> Receiving {
-        generation.receiving.fetch_add(1, SeqCst);
-        Receiving(generation)
-    }
-}
-
-impl Drop for Receiving {
-    fn drop(&mut self) {
-        self.0.receiving.fetch_sub(1, SeqCst);
-    }
-}
-
-/// What receiving brought.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "lives for a moment; a box would cost every request an allocation"
-)]
-pub(super) enum Received {
-    /// A request.
-    Request(Incoming),
-    /// Nothing: there may be other things to do.
-    Nothing,
-    /// The listener was released.
-    End,
-}
 
 /// Receives requests from one socket for as long as the program runs.
 pub(super) struct Listener {
     /// A second descriptor of the listening socket: outlives a tiny_http server that ends by itself.
     socket: TcpListener,
     address: SocketAddr,
-    /// The last one is that which accepts.
-    generations: Mutex<Vec<Arc<Generation>>>,
+    turns: Arc<Turns>,
     shutdown: Shutdown,
+    /// Every server that was started. One that no longer accepts still serves the connections it has.
+    servers: Mutex<Vec<Arc<Server>>>,
     lost: AtomicBool,
-    released: AtomicBool,
 }
 
 impl Listener {
-    /// Listens on `socket`.
+    /// Starts receiving on `socket`; requests go to `turns`.
     ///
     /// # Errors
-    /// The socket cannot be set up.
-    pub(super) fn new(
+    /// The socket cannot be set up, or the system has no thread.
+    pub(super) fn start(
         socket: TcpListener,
         idle_timeout: Duration,
+        turns: Arc<Turns>,
         shutdown: Shutdown,
-    ) -> io::Result<Listener> {
+    ) -> io::Result<(Arc<Listener>, JoinHandle<()>)> {
         let socket = tune(socket, idle_timeout)?;
         raise_descriptor_limit();
-        let listener = Listener {
-            address: socket.local_addr()?,
-            socket,
-            generations: Mutex::default(),
-            shutdown,
-            lost: AtomicBool::new(false),
-            released: AtomicBool::new(false),
-        };
-        listener.open()?;
-        Ok(listener)
+        let address = socket.local_addr()?;
+        let servers = Mutex::default();
+        let listener =
+            Arc::new(Listener { socket, address, turns, shutdown, servers, lost: AtomicBool::new(false) });
+        let receiver = listener.clone().open()?;
+        Ok((listener, receiver))
     }
 
     /// An address at which this process itself reaches the socket.
@@ -116,8 +60,12 @@ impl Listener {
         SocketAddr::new(ip, self.address.port())
     }
 
-    fn generations(&self) -> MutexGuard<'_, Vec<Arc<Generation>>> {
-        self.generations.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes no new connections; those that there are go on being served.
+    pub(super) fn close(&self) {
+        let halves = self.socket.try_clone().map(|socket| TcpStream::from(OwnedFd::from(socket)));
+        if let Err(error) = halves.and_then(|socket| socket.shutdown(std::net::Shutdown::Read)) {
+            log::warn!("cannot close the listening socket: {error}");
+        }
     }
 
     /// Accepts no more, but leaves the socket open: who comes now waits in its queue for a successor.
@@ -130,114 +78,61 @@ impl Listener {
         self.socket.try_clone()
     }
 
-    /// The generation that accepts. Whoever has this counts as receiving from it, so that nobody is forgotten there when
-    /// it is replaced.
-    fn current(&self) -> Option<Receiving> {
-        self.generations().last().cloned().map(Receiving::new)
-    }
-
-    /// Starts a tiny_http server on the socket; returns the one that was accepting before.
-    fn open(&self) -> io::Result<Option<Arc<Generation>>> {
-        let server = Server::from_listener(self.socket.try_clone()?, None).map_err(io::Error::other)?;
-        let mut generations = self.generations();
-        let old = generations.last().cloned();
-        generations.push(Arc::new(Generation { server, receiving: AtomicUsize::new(0) }));
-        Ok(old)
-    }
-
-    /// Waits for a request.
-    pub(super) fn receive(&self) -> Received {
-        match self.current() {
-            Some(current) => self.receive_from(&current.0),
-            None => Received::End,
-        }
-    }
-
-    /// Waits for a request from this generation.
-    pub(super) fn receive_from(&self, generation: &Generation) -> Received {
-        if self.released.load(SeqCst) {
-            return Received::End;
-        }
-        self.understand(generation.server.recv())
-    }
-
-    /// Waits for a request for at most `time`.
-    pub(super) fn receive_within(&self, time: Duration) -> Option<Incoming> {
-        self.taken(self.current()?.0.server.recv_timeout(time).transpose()?)
-    }
-
-    /// The request that waits, if there is one.
-    pub(super) fn receive_now(&self) -> Option<Incoming> {
-        self.taken(self.current()?.0.server.try_recv().transpose()?)
-    }
-
-    fn taken(&self, received: io::Result<Request>) -> Option<Incoming> {
-        match self.understand(received) {
-            Received::Request(incoming) => Some(incoming),
-            Received::Nothing | Received::End => None,
-        }
-    }
-
-    fn understand(&self, received: io::Result<Request>) -> Received {
-        match received {
-            Ok(request) => {
-                Incoming::new(request, self.address.port()).map_or(Received::Nothing, Received::Request)
-            }
-            Err(_) if self.released.load(SeqCst) => Received::End,
-            // tiny_http has no error kind of its own for being woken.
-            Err(error) if self.shutdown.begun() || error.to_string() == "thread unblocked" => {
-                Received::Nothing
-            }
-            Err(error) => {
-                log::warn!("accepting connections failed: {error}");
-                self.lost.store(true, Relaxed);
-                Received::Nothing
-            }
-        }
-    }
-
-    /// Has one of those who receive find nothing.
-    pub(super) fn wake_one(&self) {
-        if let Some(current) = self.generations().last() {
-            current.server.unblock();
-        }
-    }
-
-    /// Takes no new connections; those that there are go on being served.
-    pub(super) fn close(&self) {
-        let halves = self.socket.try_clone().map(|socket| TcpStream::from(OwnedFd::from(socket)));
-        if let Err(error) = halves.and_then(|socket| socket.shutdown(std::net::Shutdown::Read)) {
-            log::warn!("cannot close the listening socket: {error}");
-        }
-    }
-
-    /// Lets everybody who receives go.
+    /// Lets the receiving threads end.
     pub(super) fn release(&self) {
-        self.released.store(true, SeqCst);
-        let generations = self.generations().clone();
-        generations.iter().for_each(|generation| generation.dismiss_receivers());
+        self.servers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .for_each(|server| server.unblock());
     }
 
-    /// Starts a new tiny_http server on the same socket and returns the old one, which goes on with the connections it
-    /// has: tiny_http stops accepting after any error of `accept`, and without a word when it cannot duplicate a
-    /// socket.
-    pub(super) fn reopen(&self) -> Option<Arc<Generation>> {
+    /// Starts a tiny_http server on the socket and a thread that receives from it.
+    fn open(self: Arc<Self>) -> io::Result<JoinHandle<()>> {
+        let server = Server::from_listener(self.socket.try_clone()?, None).map_err(io::Error::other)?;
+        let server = Arc::new(server);
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner).push(server.clone());
+        thread::Builder::new().name("receiver".into()).spawn(move || self.receive(&server))
+    }
+
+    fn receive(self: &Arc<Self>, server: &Server) {
+        loop {
+            match server.recv() {
+                Ok(request) => self.take_in(request),
+                // tiny_http has no error kind of its own for being released.
+                Err(error) if error.to_string() == "thread unblocked" => return,
+                Err(_) if self.shutdown.begun() => {}
+                Err(error) => {
+                    log::warn!("accepting connections failed: {error}");
+                    self.lost.store(true, Relaxed);
+                }
+            }
+        }
+    }
+
+    /// A panic in here would end the receiving thread, and with it the front.
+    fn take_in(&self, request: Request) {
+        let arrive = || {
+            if let Some(incoming) = Incoming::new(request, self.address.port()) {
+                self.turns.arrive(incoming);
+            }
+        };
+        if catch_unwind(AssertUnwindSafe(arrive)).is_err() {
+            log::error!("taking in a request panicked");
+        }
+    }
+
+    /// Starts a new tiny_http server on the same socket: tiny_http stops accepting after any error of `accept`, and
+    /// without a word when it cannot duplicate a socket. The old one goes on with the connections it has.
+    pub(super) fn reopen(self: &Arc<Self>) {
         if self.shutdown.begun() {
-            return None;
+            return;
         }
         log::warn!("connections are no longer accepted: beginning again");
         self.lost.store(false, Relaxed);
-        match self.open() {
-            Ok(old) => {
-                // They receive from the new one then.
-                old.iter().for_each(|old| old.dismiss_receivers());
-                old
-            }
-            Err(error) => {
-                log::error!("cannot begin to accept connections: {error}");
-                self.lost.store(true, Relaxed);
-                None
-            }
+        if let Err(error) = self.clone().open() {
+            log::error!("cannot begin to accept connections: {error}");
+            self.lost.store(true, Relaxed);
         }
     }
 

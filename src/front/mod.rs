@@ -1,9 +1,8 @@
 //! The front: one HTTP request in, one answer out. The only place that knows tiny_http, and where its faults are
 //! made good, so that nothing further in has to know of them.
 //!
-//! A request comes from the `listener` to the `reception`, where it waits for its turn on its connection (`turns`) and
-//! for a worker of the `team`; it is served by the threads of its kind (`workers`), checked (`admission`), and answered
-//! (`exchange`, `respond`). The `doorman` sees to it that
+//! A request comes from the `listener`, waits for its turn on its connection (`turns`), is queued by kind
+//! (`workers`), checked (`admission`), and answered (`exchange`, `respond`). The `doorman` sees to it that
 //! no connection is forgotten on the way in, the `warden` that none stays without using it.
 //!
 //! Invariant: nothing here decides which replica serves a request.
@@ -18,10 +17,8 @@ pub mod fuzzing;
 mod incoming;
 mod listener;
 mod pace;
-mod reception;
 mod respond;
 mod survey;
-mod team;
 mod turns;
 mod warden;
 mod workers;
@@ -38,10 +35,8 @@ use crate::admin::Admin;
 use crate::forward::Forwarder;
 use crate::shutdown::Shutdown;
 use listener::Listener;
-use reception::Reception;
-use team::{Team, Waits};
+use turns::Turns;
 use warden::{Limits, Post, Surplus};
-use workers::Workers;
 
 /// How the front behaves.
 #[derive(Clone, Debug)]
@@ -63,8 +58,8 @@ pub struct Settings {
 /// The open front.
 pub struct Front {
     listener: Arc<Listener>,
-    reception: Arc<Reception>,
-    stand_in: JoinHandle<()>,
+    turns: Arc<Turns>,
+    receiver: JoinHandle<()>,
     doorman: JoinHandle<()>,
     warden: JoinHandle<()>,
     /// Ends the doorman, who lets people in until nobody comes any more.
@@ -92,16 +87,12 @@ impl Front {
         shutdown: Shutdown,
     ) -> io::Result<Front> {
         let surplus = Surplus::default();
-        let waits = Waits::default();
-        let workers = Workers::new(settings, admin, forwarder, waits.clone(), shutdown.clone());
-        let desks = workers.open_desks(settings.queue, surplus.clone())?;
-        let listener = Arc::new(Listener::new(socket, settings.idle_timeout, shutdown.clone())?);
-        let team = Team::new(settings.workers, settings.queue, waits);
-        let reception = Reception::new(listener.clone(), desks, team);
-        workers.carry_from(&reception)?;
-        let stand_in = reception.start_stand_in()?;
+        let queues = workers::start(settings, admin, forwarder, surplus.clone(), shutdown.clone())?;
+        let turns = Turns::new(Box::new(move |arrival| queues.put(arrival)));
+        let (listener, receiver) =
+            Listener::start(socket, settings.idle_timeout, turns.clone(), shutdown.clone())?;
         let closed = Shutdown::default();
-        let (asked, told) = (listener.clone(), reception.clone());
+        let (asked, told) = (listener.clone(), listener.clone());
         let doorman = doorman::start(
             listener.own_door(),
             closed.clone(),
@@ -115,10 +106,9 @@ impl Front {
                 .unwrap_or_else(|| listener::room_for_connections(settings.workers)),
         };
         let (tell, worn_out) = bounded(1);
-        let post =
-            Post { door: listener.own_door(), turns: reception.turns().clone(), surplus, worn_out: tell };
+        let post = Post { door: listener.own_door(), turns: turns.clone(), surplus, worn_out: tell };
         let warden = warden::start(post, limits, closed.clone())?;
-        Ok(Front { listener, reception, stand_in, doorman, warden, closed, shutdown, worn_out })
+        Ok(Front { listener, turns, receiver, doorman, warden, closed, shutdown, worn_out })
     }
 
     /// Leaves the front to a successor: the socket stays open, and who comes meanwhile waits in its queue. What was
@@ -141,13 +131,13 @@ impl Front {
 
     fn finish(self, deadline: Instant) {
         debug_assert!(self.shutdown.begun(), "the front closes when the program ends");
-        let busy = self.reception.turns().wait_until_quiet(deadline);
+        let busy = self.turns.wait_until_quiet(deadline);
         if busy > 0 {
             log::warn!("{busy} requests are still under way at the end of the drain timeout");
         }
         self.closed.begin();
-        self.reception.close();
-        for thread in [self.stand_in, self.doorman, self.warden] {
+        self.listener.release();
+        for thread in [self.receiver, self.doorman, self.warden] {
             if thread.join().is_err() {
                 log::error!("a thread of the front had panicked");
             }

@@ -57,7 +57,7 @@ struct Waiting {
 }
 
 impl Turns {
-    /// Hands each request that had to wait to `onward` when its turn has come.
+    /// Hands each request to `onward` when its turn has come.
     pub(super) fn new(onward: Onward) -> Arc<Turns> {
         Arc::new(Turns { connections: Mutex::default(), idle: Condvar::new(), onward })
     }
@@ -66,9 +66,8 @@ impl Turns {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in a request: it comes back if its turn is now; it goes onward when its turn comes, or nowhere if its
-    /// connection was ended.
-    pub(super) fn arrive(self: &Arc<Self>, mut incoming: Incoming) -> Option<Arrival> {
+    /// Takes in a request: it goes onward now, or when its turn comes, or nowhere if its connection was ended.
+    pub(super) fn arrive(self: &Arc<Self>, mut incoming: Incoming) {
         let connection = incoming.connection();
         let mut connections = self.lock();
         connections.arrived += 1;
@@ -77,7 +76,7 @@ impl Turns {
             Remembered::Severed => {
                 drop(connections);
                 incoming.note_severed();
-                return None;
+                return;
             }
             Remembered::Perhaps => {
                 // The lock goes first: looking at a socket takes time, and so does dropping a request.
@@ -88,7 +87,7 @@ impl Turns {
                     connections.ended.confirm(connection.peer(), Instant::now());
                     drop(connections);
                     incoming.note_severed();
-                    return None;
+                    return;
                 }
                 // Another connection from the same address and port.
                 connections.ended.forget(connection.peer());
@@ -105,11 +104,11 @@ impl Turns {
                 log::debug!("{} pipelines more than {MOST_PARKED} requests: ended", connection.peer());
                 connection.sever();
             }
-            return None;
+            return;
         }
         connections.busy.insert(connection.peer(), Waiting::default());
         drop(connections);
-        Some(Arrival { incoming, turn: Turn { turns: self.clone(), connection } })
+        (self.onward)(Arrival { incoming, turn: Turn { turns: self.clone(), connection } });
     }
 
     /// The clients that have a request under way.

@@ -1,19 +1,17 @@
-//! Who answers what: each kind of request has threads of its own, so that admin calls never wait behind traffic and
-//! traffic never waits for docker.
+//! Who answers what: requests are queued by kind, and each kind has threads of its own, so that admin calls never
+//! wait behind traffic and traffic never waits for docker.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use http::StatusCode;
 use tiny_http::{Header, Request};
 
 use super::Settings;
 use super::exchange::{Exchange, Manners};
-use super::reception::Reception;
-use super::team::Waits;
 use super::turns::Arrival;
 use super::warden::Surplus;
 use crate::admin::{Admin, BODY_LIMIT, Endpoint, Reply};
@@ -37,8 +35,9 @@ const REFUSERS: usize = 2;
 /// Requests that may wait to be told no; beyond it their connections are ended without a word.
 const REFUSAL_QUEUE: usize = 1024;
 
-/// The ways to the threads for everything that is not plain traffic.
-pub(super) struct Desks {
+/// The ways into the queues.
+pub(super) struct Queues {
+    traffic: Sender<Arrival>,
     uploads: Sender<Arrival>,
     listings: Sender<Arrival>,
     changes: Sender<Arrival>,
@@ -52,99 +51,59 @@ struct Desk {
     forwarder: Forwarder,
     maps_404: bool,
     manners: Manners,
-    waits: Waits,
 }
 
-/// How one kind of thread serves a request.
-type Serve = fn(&Desk, Exchange);
-
-/// Starts the threads that serve.
-pub(super) struct Workers {
-    desk: Arc<Desk>,
-    count: usize,
-}
-
-impl Workers {
-    /// Workers that are still to be started; they tell `waits` how long replicas take.
-    pub(super) fn new(
-        settings: &Settings,
-        admin: Admin,
-        forwarder: Forwarder,
-        waits: Waits,
-        shutdown: Shutdown,
-    ) -> Workers {
-        let manners = Manners { idle_timeout: settings.idle_timeout, shutdown };
-        let desk = Desk { admin, forwarder, maps_404: settings.maps_404, manners, waits };
-        Workers { desk: Arc::new(desk), count: settings.workers }
-    }
-
-    /// Starts the threads for everything but plain traffic. They end when the desks are dropped and what waits there is
-    /// answered.
-    ///
-    /// # Errors
-    /// The system has no threads for it.
-    pub(super) fn open_desks(&self, most_waiting: usize, surplus: Surplus) -> std::io::Result<Desks> {
-        let (uploads, upload_queue) = bounded(most_waiting);
-        let (listings, listing_queue) = bounded(ADMIN_QUEUE);
-        let (changes, change_queue) = bounded(ADMIN_QUEUE);
-        let (refusals, refusal_queue) = bounded(REFUSAL_QUEUE);
-        for (name, count, queue, serve) in [
-            // As many as there are workers, so that clients that are slow to send hold up only each other.
-            ("uploader", self.count, upload_queue, Desk::forward as Serve),
-            ("listings", 1, listing_queue, Desk::administer),
-            ("changes", CHANGERS, change_queue, Desk::administer),
-            ("refuser", REFUSERS, refusal_queue, Desk::refuse),
-        ] {
-            for k in 0..count {
-                let queue = queue.clone();
-                self.start(format!("{name}-{k}"), move || queue.recv().ok(), serve)?;
-            }
+/// Starts all threads. They end when the queues are dropped and what waits in them is answered.
+///
+/// # Errors
+/// The system has no threads for it.
+pub(super) fn start(
+    settings: &Settings,
+    admin: Admin,
+    forwarder: Forwarder,
+    surplus: Surplus,
+    shutdown: Shutdown,
+) -> std::io::Result<Queues> {
+    let manners = Manners { idle_timeout: settings.idle_timeout, shutdown };
+    let desk = Arc::new(Desk { admin, forwarder, maps_404: settings.maps_404, manners });
+    let (traffic, traffic_queue) = bounded(settings.queue);
+    let (uploads, upload_queue) = bounded(settings.queue);
+    let (listings, listing_queue) = bounded(ADMIN_QUEUE);
+    let (changes, change_queue) = bounded(ADMIN_QUEUE);
+    let (refusals, refusal_queue) = bounded(REFUSAL_QUEUE);
+    for (name, count, queue, serve) in [
+        ("worker", settings.workers, traffic_queue, Desk::forward as fn(&Desk, Exchange)),
+        // As many again, so that clients that are slow to send hold up only each other.
+        ("uploader", settings.workers, upload_queue, Desk::forward),
+        ("listings", 1, listing_queue, Desk::administer),
+        ("changes", CHANGERS, change_queue, Desk::administer),
+        ("refuser", REFUSERS, refusal_queue, Desk::refuse),
+    ] {
+        for k in 0..count {
+            let (desk, queue) = (desk.clone(), queue.clone());
+            let thread = thread::Builder::new().name(format!("{name}-{k}"));
+            thread.spawn(move || desk.work(&queue, serve))?;
         }
-        Ok(Desks { uploads, listings, changes, refusals, surplus })
     }
-
-    /// Starts the threads that carry traffic.
-    ///
-    /// # Errors
-    /// The system has no threads for it.
-    pub(super) fn carry_from(&self, reception: &Arc<Reception>) -> std::io::Result<()> {
-        (0..self.count).try_for_each(|k| {
-            let mut place = reception.place();
-            self.start(format!("worker-{k}"), move || place.next(), Desk::forward)
-        })
-    }
-
-    fn start(
-        &self,
-        name: String,
-        next: impl FnMut() -> Option<Arrival> + Send + 'static,
-        serve: Serve,
-    ) -> std::io::Result<()> {
-        let desk = self.desk.clone();
-        thread::Builder::new().name(name).spawn(move || desk.work(next, serve)).map(|_| ())
-    }
+    Ok(Queues { traffic, uploads, listings, changes, refusals, surplus })
 }
 
-impl Desks {
-    /// Puts a request that is no plain traffic where it belongs, and gives traffic back. Never waits.
-    pub(super) fn sort(&self, arrival: Arrival) -> Option<Arrival> {
-        let request = arrival.incoming.request()?;
-        let desk = match Endpoint::at(path_of(request.url())) {
+impl Queues {
+    /// Puts a request where it belongs. Never waits.
+    pub(super) fn put(&self, arrival: Arrival) {
+        let Some(request) = arrival.incoming.request() else {
+            return;
+        };
+        let queue = match Endpoint::at(path_of(request.url())) {
             Some(endpoint) if endpoint.is_slow() => &self.changes,
             Some(_) => &self.listings,
             None if self.surplus.contains(arrival.incoming.connection().peer()) => &self.refusals,
             None if arrives_later(request) => &self.uploads,
-            None => return Some(arrival),
+            None => &self.traffic,
         };
-        if let Err(full) = desk.try_send(arrival) {
-            self.refuse(full.into_inner());
-        }
-        None
-    }
-
-    /// Has a request told that it is one too many. Never waits.
-    pub(super) fn refuse(&self, surplus: Arrival) {
-        if let Err(lost) = self.refusals.try_send(surplus) {
+        let full = queue.try_send(arrival).err().map(TrySendError::into_inner);
+        let refused = full.and_then(|full| self.refusals.try_send(full).err());
+        if let Some(lost) = refused {
             lost.into_inner().turn.end_connection();
         }
     }
@@ -167,23 +126,17 @@ fn path_of(target: &str) -> &str {
 }
 
 impl Desk {
-    fn work(&self, mut next: impl FnMut() -> Option<Arrival>, serve: Serve) {
-        let mut open = true;
-        while open {
+    fn work(&self, queue: &Receiver<Arrival>, serve: fn(&Desk, Exchange)) {
+        for arrival in queue {
             // A panic ends one connection, never the thread.
             let served = catch_unwind(AssertUnwindSafe(|| {
-                let arrival = next()?;
                 if let Some(exchange) = Exchange::admit(arrival, &self.manners) {
                     serve(self, exchange);
                 }
-                Some(())
             }));
-            open = served
-                .unwrap_or_else(|_| {
-                    log::error!("serving a request panicked");
-                    Some(())
-                })
-                .is_some();
+            if served.is_err() {
+                log::error!("serving a request panicked");
+            }
         }
     }
 
@@ -239,9 +192,7 @@ impl Desk {
 
     fn answer_to(&self, exchange: &mut Exchange) -> Result<Answer, Failure> {
         let mut outbound = exchange.outbound().map_err(Failure::Client)?;
-        let begun = Instant::now();
         let outcome = self.forwarder.forward(&mut outbound);
-        self.waits.note(begun.elapsed());
         let spent = outbound.body.is_spent();
         drop(outbound);
         if spent {
