@@ -65,24 +65,39 @@ fn serve(settings: &Settings) -> ExitCode {
     if let Err(error) = ctrlc::set_handler(on_signal) {
         return fail(&format!("cannot wait for signals: {error}"), 1);
     }
-    let started = match succession::inherited() {
-        Some(socket) => Server::start_on(socket, settings, server::launcher(settings)),
-        None => Server::start(settings, server::launcher(settings)),
-    };
-    let server = match started {
-        Ok(server) => server,
-        Err(why) => return fail(&why, 1),
-    };
-    crossbeam_channel::select! {
-        recv(signal) -> _ => {
-            server.stop();
-            ExitCode::SUCCESS
+    let mut settings = settings.clone();
+    let mut socket = None;
+    if let Some((inherited, replicas)) = succession::inherited() {
+        (socket, settings.replicas) = (Some(inherited), replicas);
+    }
+    loop {
+        let launcher = server::launcher(&settings);
+        let started = match socket.take() {
+            Some(socket) => Server::start_on(socket, &settings, launcher),
+            None => Server::start(&settings, launcher),
+        };
+        let server = match started {
+            Ok(server) => server,
+            Err(why) => return fail(&why, 1),
+        };
+        crossbeam_channel::select! {
+            recv(signal) -> _ => {
+                server.stop();
+                return ExitCode::SUCCESS;
+            }
+            recv(server.worn_out()) -> _ => log::warn!("starting anew in place"),
         }
-        recv(server.worn_out()) -> _ => {
-            log::warn!("starting anew in place");
-            let outcome = server.hand_over().map(succession::hand_over);
-            fail(&format!("cannot start anew: {}", outcome.unwrap_or_else(|error| error)), 1)
+        settings.replicas = server.replicas();
+        let kept = match server.hand_over() {
+            Ok(kept) => kept,
+            Err(error) => return fail(&format!("cannot keep the socket: {error}"), 1),
+        };
+        // A signal that came meanwhile is not for a successor, who would not know of it.
+        if signal.is_empty() {
+            let error = succession::hand_over(&kept, settings.replicas);
+            log::error!("cannot start the program anew, going on as it is: {error}");
         }
+        socket = Some(kept);
     }
 }
 

@@ -97,6 +97,11 @@ impl Server {
         &self.fleet
     }
 
+    /// How many replicas it has, as `/rep` counts them.
+    pub fn replicas(&self) -> usize {
+        self.fleet.listing().len()
+    }
+
     /// Told when a successor should take over: see [`Front::worn_out`].
     pub fn worn_out(&self) -> &Receiver<()> {
         self.front.worn_out()

@@ -86,19 +86,40 @@ fn a_replica_that_refuses_while_the_client_still_sends_is_heard() {
     assert!(read < SIZE as u64, "{read} bytes went to a replica that had answered");
 }
 
+/// One that answers 200 at once may need all of the request for what it has still to say.
 #[test]
-fn a_replica_that_answers_early_and_reads_on_costs_nothing_but_the_connection() {
+fn a_replica_that_begins_its_answer_early_gets_the_whole_request() {
+    const SIZE: usize = 3_000_000;
     let replica = raw_replica(|_, stream| {
-        let _ =
-            stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nearly\r\n0\r\n\r\n");
-        let _ = std::io::copy(stream, &mut std::io::sink());
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nearly\r\n");
+        let read = std::io::copy(&mut Read::by_ref(stream).take(SIZE as u64), &mut std::io::sink()).unwrap();
+        let _ = stream.write_all(format!("7\r\n{read}\r\n0\r\n\r\n").as_bytes());
     });
     let server = before(replica, "");
     let mut client = server.connect();
-    client.send(b"PUT /up HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n");
-    while client.try_send(&[b'x'; 50_000]).is_ok() {}
-    let response = client.answer(false);
-    assert_eq!((response.status, response.text().as_str()), (200, "early"));
+    for _ in 0..2 {
+        let response = client.request("PUT", "/up", &[], &vec![b'x'; SIZE]);
+        assert_eq!((response.status, response.text()), (200, format!("early{SIZE}")));
+    }
+}
+
+/// What ureq would take for chunks, or hand out with its chunks.
+#[test]
+fn an_answer_in_a_coding_that_is_not_understood_is_none() {
+    for (version, coding) in [
+        ("1.1", "gzip, chunked"),
+        ("1.1", "gzip"),
+        ("1.0", "chunked"),
+        ("1.1", "chunked\r\nTransfer-Encoding: x"),
+    ] {
+        let replica = raw_replica(move |_, stream| {
+            let head = format!("HTTP/{version} 200 OK\r\nTransfer-Encoding: {coding}\r\n\r\n");
+            let _ = stream.write_all(head.as_bytes());
+            let _ = stream.write_all(b"5\r\nhello\r\n0\r\n\r\n");
+        });
+        let server = before(replica, "");
+        assert_eq!(server.get("/x").status, 502, "HTTP/{version}, {coding}");
+    }
 }
 
 /// Server-sent events: each is there before the replica has sent the next, whatever frames them.

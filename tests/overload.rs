@@ -7,6 +7,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, channel};
@@ -236,4 +237,29 @@ impl Tally {
     fn rate(&self) -> f64 {
         self.served as f64 / self.took.as_secs_f64()
     }
+}
+
+#[test]
+fn who_has_waited_for_a_worker_for_too_long_is_told_to_come_again() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    // The answer begins at once and takes as long as the gate is closed.
+    let launcher = FakeLauncher::with(move |_, _, stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na");
+        held.pass();
+        let _ = stream.write_all(b"b");
+    });
+    let flags = "--workers 1 --queue 9 --request-timeout 300ms";
+    let server = TestServer::start(&format!("{CALM} {flags}"), launcher);
+    let first = ask(&server, ["/first".to_owned()]);
+    wait_for("the first to be under way", || gate.waiting() == 1);
+    let second = ask(&server, ["/second".to_owned()]);
+    // What has to pass is time itself.
+    thread::sleep(Duration::from_millis(600));
+    gate.open();
+    assert_eq!(first.recv_timeout(PATIENCE).unwrap().status, 200);
+    let second = second.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(second.status, 503, "{}", second.text());
+    assert_eq!(second.error(), "<Error> no worker came free in time");
+    assert_eq!(second.header("retry-after"), Some("1"));
 }

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
 use http::uri::{PathAndQuery, Scheme, Uri};
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode, Version};
 use ureq::{BodyReader, SendBody};
 
 use crate::balance;
@@ -63,6 +63,8 @@ pub struct Outbound<'a> {
     pub client: IpAddr,
     /// It came as HTTP/1.0.
     pub is_old: bool,
+    /// How long it has waited to be forwarded.
+    pub waited: Duration,
     /// What comes after the head.
     pub body: Body<'a>,
 }
@@ -105,6 +107,8 @@ impl Read for AnswerBody {
 pub enum Failure {
     /// No replica serves.
     NoReplica,
+    /// Its time was over before anybody had time for it.
+    WaitedTooLong,
     /// The replicas that were tried did not answer.
     Unreachable(String),
     /// A replica took too long.
@@ -163,7 +167,10 @@ impl Forwarder {
     /// Why there is no answer.
     pub fn forward(&self, request: &mut Outbound<'_>) -> Result<Answer, Failure> {
         let begun = Instant::now();
-        let deadline = begun + self.request_timeout;
+        let Some(left) = self.request_timeout.checked_sub(request.waited) else {
+            return Err(Failure::WaitedTooLong);
+        };
+        let deadline = begun + left;
         self.budget().request(begun);
         headers::for_replica(&mut request.headers, request.client, request.is_old);
         let request_id = balance::random_request_id();
@@ -202,6 +209,12 @@ impl Forwarder {
 fn attempt(agent: CheckedOut, lease: Lease, request: &mut Outbound<'_>) -> Result<Answer, Failed> {
     let answer = head_for(&lease, request)
         .and_then(|head| run(&agent, head, &mut request.body).map_err(|error| failure_of(error, &agent)));
+    let answer = answer.and_then(|answer| match is_understood(&answer) {
+        true => Ok(answer),
+        false => {
+            Err(Failure::Unreachable("the answer has a transfer coding that is not understood".to_owned()))
+        }
+    });
     match answer {
         Ok(answer) => Ok(Answer::new(answer, agent, lease)),
         Err(failure) => {
@@ -226,7 +239,7 @@ fn judge(failure: Failure, progress: Progress, request: &mut Outbound<'_>) -> Fa
         (Failure::TimedOut(_), Progress::Sent) => Retry::No,
         (Failure::Unreachable(_), Progress::Sent) => Retry::No,
         (_, Progress::AnswerBegun) => Retry::No,
-        (Failure::NoReplica | Failure::Client(_) | Failure::Unsendable(_), _) => Retry::No,
+        (_, Progress::NothingSent | Progress::Sent) => Retry::No,
     };
     Failed { failure, retry, stale: false }
 }
@@ -270,6 +283,18 @@ fn run(
             stream.set_out(client.trip().clone());
             agent.run(Request::from_parts(head, SendBody::from_reader(stream)))
         }
+    }
+}
+
+/// Whether ureq has read the body as it was framed: it takes any transfer coding for chunked, and none in HTTP/1.0.
+fn is_understood(answer: &http::Response<ureq::Body>) -> bool {
+    let mut codings = answer.headers().get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => {
+            answer.version() == Version::HTTP_11 && coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+        }
+        (Some(_), Some(_)) => false,
     }
 }
 
@@ -321,6 +346,7 @@ mod tests {
             headers: HeaderMap::new(),
             client: IpAddr::from([127, 0, 0, 1]),
             is_old: false,
+            waited: Duration::ZERO,
             body,
         }
     }

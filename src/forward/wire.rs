@@ -16,7 +16,7 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Error, Timeout};
 
-use super::trip::Trip;
+use super::trip::{Progress, Trip};
 
 /// Makes connections that report to one [`Trip`].
 #[derive(Debug)]
@@ -82,12 +82,12 @@ impl Wire {
         recv(self.stream.as_raw_fd(), start, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT)
     }
 
-    /// Whether the replica has answered, or ended the connection. What is no answer yet, but the news that one will come
-    /// (1xx), does not count.
-    fn has_answered(&self) -> bool {
-        let mut start = [0; b"HTTP/1.1 1".len()];
+    /// Whether the replica has said that it does not want the request (300 and above), or ended the connection. News that
+    /// an answer will come (1xx) do not say that, and one that begins early (2xx) may need all of the request.
+    fn has_declined(&self) -> bool {
+        let mut start = [0; b"HTTP/1.1 3".len()];
         match self.peek(&mut start) {
-            Ok(n) if n == start.len() => start[n - 1] != b'1',
+            Ok(n) if n == start.len() => start[n - 1] >= b'3',
             Ok(n) => n == 0,
             Err(error) => error != Errno::EAGAIN,
         }
@@ -127,7 +127,7 @@ impl Transport for Wire {
 
     fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), Error> {
         self.used = true;
-        if self.trip.is_under_way() && self.has_answered() {
+        if self.trip.is_under_way() && self.has_declined() {
             // There is no use in sending the rest.
             self.trip.cut();
         }
@@ -165,6 +165,8 @@ impl Transport for Wire {
         }
         // Nothing came; if the request could not be sent whole, that is why.
         match (self.failed.take(), read) {
+            // It had answered before that, and this is the end of it.
+            (Some(_), Ok(_)) if self.trip.progress() == Progress::AnswerBegun => Ok(false),
             (Some(error), _) => Err(error.into()),
             (None, Ok(_)) => Ok(false),
             (None, Err(error)) if is_timeout(&error) => Err(Error::Timeout(Timeout::RecvResponse)),

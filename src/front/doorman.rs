@@ -19,6 +19,7 @@ use std::io::Read;
 use std::net::{Shutdown as Half, SocketAddr, TcpStream};
 use std::ops::RangeInclusive;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -47,7 +48,7 @@ const MOST_UNSERVED: usize = 3;
 
 /// Shortest and longest pause between two times that accepting is begun again: each costs a few threads that stay,
 /// and while what stopped it lasts (no descriptors, say) it will not succeed.
-const REOPENINGS: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(30);
+const REOPENINGS: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(1);
 
 /// What a round of visits showed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,7 +79,10 @@ pub(super) fn start(
         let (mut reopening, mut not_before) = (*REOPENINGS.start(), Instant::now());
         while !closed.sleep(pause) {
             if (is_lost() || unserved >= MOST_UNSERVED) && Instant::now() >= not_before {
-                reopen();
+                // tiny_http panics where the system has no thread for it.
+                if catch_unwind(AssertUnwindSafe(&reopen)).is_err() {
+                    log::error!("accepting connections could not begin again");
+                }
                 unserved = 0;
                 not_before = Instant::now() + reopening;
                 reopening = (reopening * 2).min(*REOPENINGS.end());

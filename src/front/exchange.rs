@@ -29,6 +29,8 @@ pub(super) struct Exchange {
     closes_itself: bool,
     /// tiny_http leaves the body as it is on the wire.
     is_raw: bool,
+    /// How long it waited for a thread.
+    waited: Duration,
     manners: Manners,
     /// Last, because fields are dropped in order: the next request's turn comes when this one is done with.
     turn: Turn,
@@ -54,9 +56,20 @@ impl Exchange {
             Ok((head, closes_itself, is_raw)) => {
                 let Arrival { incoming, turn } = arrival;
                 let body_read = head.framing == Framing::None;
+                let waited = incoming.age();
                 let request = Some(incoming.into_request()?);
                 let manners = manners.clone();
-                Some(Exchange { request, head, connection, body_read, closes_itself, is_raw, manners, turn })
+                Some(Exchange {
+                    request,
+                    head,
+                    connection,
+                    body_read,
+                    closes_itself,
+                    is_raw,
+                    waited,
+                    manners,
+                    turn,
+                })
             }
             Err(Refusal { status, why }) => {
                 log::debug!("request from {} refused: {status}: {why}", connection.peer());
@@ -100,7 +113,7 @@ impl Exchange {
                 Body::read(Box::new(ChunkedBody { chunks, connection }), None)?
             }
         };
-        Ok(Outbound { method, target, headers, client, is_old: self.head.is_old, body })
+        Ok(Outbound { method, target, headers, client, is_old: self.head.is_old, waited: self.waited, body })
     }
 
     /// The whole body, if it is at most `limit` bytes long; `None` if it is longer.

@@ -1,6 +1,7 @@
 //! A request as tiny_http hands it over, made safe to drop.
 
 use std::mem;
+use std::time::{Duration, Instant};
 
 use tiny_http::Request;
 
@@ -18,6 +19,7 @@ pub(super) struct Incoming {
     connection: Connection,
     /// The connection has been ended already.
     severed: bool,
+    arrived: Instant,
 }
 
 impl Incoming {
@@ -25,7 +27,7 @@ impl Incoming {
     pub(super) fn new(request: Request, local_port: u16) -> Option<Incoming> {
         let peer = *request.remote_addr()?;
         let connection = Connection::new(peer, local_port);
-        Some(Incoming { request: Some(request), connection, severed: false })
+        Some(Incoming { request: Some(request), connection, severed: false, arrived: Instant::now() })
     }
 
     /// Where it came from.
@@ -36,6 +38,11 @@ impl Incoming {
     /// The request, to look at.
     pub(super) fn request(&self) -> Option<&Request> {
         self.request.as_ref()
+    }
+
+    /// How long it has been here.
+    pub(super) fn age(&self) -> Duration {
+        self.arrived.elapsed()
     }
 
     /// Notes that the connection has been ended, which is then not done again.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ use tiny_http::{Request, Server};
 use super::incoming::Incoming;
 use super::turns::Turns;
 use crate::shutdown::Shutdown;
+
+/// Descriptors that must be free before accepting begins: a server without them would stop at its first client.
+const SPARE_DESCRIPTORS: usize = 4;
 
 /// Receives requests from one socket for as long as the program runs.
 pub(super) struct Listener {
@@ -89,10 +92,21 @@ impl Listener {
 
     /// Starts a tiny_http server on the socket and a thread that receives from it.
     fn open(self: Arc<Self>) -> io::Result<JoinHandle<()>> {
+        // A server that is started accepts for ever; so what else is needed comes first: some descriptors, and a thread.
+        let _room =
+            (0..SPARE_DESCRIPTORS).map(|_| self.socket.try_clone()).collect::<io::Result<Vec<_>>>()?;
+        let (hand, take) = mpsc::channel::<Arc<Server>>();
+        let listener = self.clone();
+        let receiver = thread::Builder::new().name("receiver".into()).spawn(move || {
+            if let Ok(server) = take.recv() {
+                listener.receive(&server);
+            }
+        })?;
         let server = Server::from_listener(self.socket.try_clone()?, None).map_err(io::Error::other)?;
         let server = Arc::new(server);
         self.servers.lock().unwrap_or_else(PoisonError::into_inner).push(server.clone());
-        thread::Builder::new().name("receiver".into()).spawn(move || self.receive(&server))
+        let _ = hand.send(server);
+        Ok(receiver)
     }
 
     fn receive(self: &Arc<Self>, server: &Server) {

@@ -115,6 +115,7 @@ fn push_head(bytes: &mut Vec<u8>, answer: &Answer, framing: Framing, fate: Fate,
     let length = match framing {
         Framing::Length(length) => Some(length),
         // The length that a GET would have brought.
+        Framing::None if answer.status == StatusCode::NO_CONTENT => None,
         Framing::None if without_body || answer.status == StatusCode::NOT_MODIFIED => answer.declared_length,
         _ => None,
     };

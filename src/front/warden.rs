@@ -41,6 +41,16 @@ const LEAK_LOOKS: u64 = 10;
 /// that does not end in memory, all of it.
 const LARGEST_UNREAD: u64 = 256 * 1024;
 
+/// How long they may be that.
+const UNREAD_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Shortest time between two successions, as far as leaks go that come slower than [`MOST_LEAKED_AT_ONCE`]: each costs
+/// requests that take long, and idle connections.
+const SUCCESSION_PAUSE: Duration = Duration::from_secs(60);
+
+/// At so many nobody waits for that: they hold some twenty megabytes and two thousand descriptors.
+const MOST_LEAKED_AT_ONCE: usize = 1024;
+
 /// What the warden allows.
 #[derive(Clone, Debug)]
 pub(super) struct Limits {
@@ -96,7 +106,7 @@ pub(super) fn start(post: Post, limits: Limits, closed: Shutdown) -> std::io::Re
         if let Err(error) = &survey {
             log::warn!("connections are not counted, and slow heads not ended: no socket diagnosis: {error}");
         }
-        let mut watch = Watch::new(limits);
+        let (mut watch, begun) = (Watch::new(limits), Instant::now());
         for round in 1_u64.. {
             if closed.sleep(LOOKS) {
                 return;
@@ -105,7 +115,7 @@ pub(super) fn start(post: Post, limits: Limits, closed: Shutdown) -> std::io::Re
                 post.end_who_is_to_go(survey, &mut watch);
             }
             if round.is_multiple_of(LEAK_LOOKS) {
-                post.look_for_leaks();
+                post.look_for_leaks(begun.elapsed());
             }
         }
     })
@@ -113,11 +123,14 @@ pub(super) fn start(post: Post, limits: Limits, closed: Shutdown) -> std::io::Re
 
 impl Post {
     fn end_who_is_to_go(&self, survey: &Survey, watch: &mut Watch) {
+        // Who is busy before or after the look may have been busy at it.
+        let mut busy = self.turns.busy();
         let seen = match survey.take() {
             Ok(seen) => seen,
             Err(error) => return log::debug!("cannot look at the connections: {error}"),
         };
-        let ended = watch.look(&seen, &self.turns.busy(), Instant::now());
+        busy.extend(self.turns.busy());
+        let ended = watch.look(&seen, &busy, Instant::now());
         self.surplus.set(watch.surplus());
         if !ended.is_empty() {
             log::debug!("ending {} connections that are slow or too many", ended.len());
@@ -125,10 +138,11 @@ impl Post {
         }
     }
 
-    fn look_for_leaks(&self) {
+    fn look_for_leaks(&self, age: Duration) {
         let dead = connection::dead(self.door.port());
+        let too_many = dead >= if age < SUCCESSION_PAUSE { MOST_LEAKED_AT_ONCE } else { MOST_LEAKED };
         // Told once: the channel holds one.
-        if dead >= MOST_LEAKED && self.worn_out.try_send(()).is_ok() {
+        if too_many && self.worn_out.try_send(()).is_ok() {
             log::warn!("{dead} connections have ended and will never be let go of");
         }
     }
@@ -191,7 +205,9 @@ impl Watch {
             let too_slow = watched.head_begun.is_some_and(|begun| now - begun >= head_timeout);
             let too_many =
                 watched.surplus && (surplus > most_surplus || now - watched.arrived >= SURPLUS_PATIENCE);
-            let too_large = counters.0.saturating_sub(watched.rest.0) > LARGEST_UNREAD;
+            // Not at the first look: an upload that was just answered looks the same until the answer has arrived.
+            let too_large = counters.0.saturating_sub(watched.rest.0) > LARGEST_UNREAD
+                && watched.head_begun.is_some_and(|begun| now - begun >= UNREAD_PATIENCE);
             if too_slow || too_large || too_many {
                 surplus -= usize::from(watched.surplus);
                 self.watched.remove(&connection.peer);
@@ -262,11 +278,17 @@ mod tests {
     fn a_head_without_end_ends_its_connection() {
         let (mut watch, at) = watch(10, 100);
         let nobody = HashSet::new();
-        assert!(watch.look(&[client(1, 256 * 1024, 0)], &nobody, at(0)).is_empty());
-        assert_eq!(ports(&watch.look(&[client(1, 256 * 1024 + 1, 0)], &nobody, at(0))), [1]);
+        assert!(watch.look(&[client(1, 256 * 1024 + 1, 0)], &nobody, at(0)).is_empty());
+        assert_eq!(ports(&watch.look(&[client(1, 256 * 1024 + 1, 0)], &nobody, at(1))), [1]);
         // An upload that was answered since is none.
         assert!(watch.look(&[client(2, 100, 200)], &nobody, at(0)).is_empty());
         assert!(watch.look(&[client(2, 100_000_000, 400)], &nobody, at(1)).is_empty());
+        // Nor is one whose answer has been sent and has not arrived yet.
+        let busy = HashSet::from([client(2, 0, 0).peer]);
+        assert!(watch.look(&[client(2, 101_000_000, 400)], &busy, at(2)).is_empty());
+        assert!(watch.look(&[client(2, 102_000_000, 400)], &nobody, at(3)).is_empty());
+        assert!(watch.look(&[client(2, 102_000_000, 500)], &nobody, at(4)).is_empty());
+        assert!(watch.look(&[client(2, 102_000_000, 500)], &nobody, at(9)).is_empty());
     }
 
     #[test]

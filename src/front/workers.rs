@@ -24,7 +24,7 @@ const ADMIN_QUEUE: usize = 64;
 
 /// Threads for changes. The supervisor makes one at a time; the others read bodies, so that a client that is slow to
 /// send its own does not hold up the rest.
-const CHANGERS: usize = 4;
+const CHANGERS: usize = 16;
 
 /// How long the body of a change may take. Most come with their head; nobody should wait long for one that does not.
 const BODY_DEADLINE: Duration = Duration::from_secs(5);
@@ -216,6 +216,7 @@ fn missing_endpoint(path: &str, mut answer: Answer) -> Reply {
 fn reply_to(failure: &Failure) -> Reply {
     match failure {
         Failure::NoReplica => Reply::try_again("no replica is serving"),
+        Failure::WaitedTooLong => Reply::try_again("no worker came free in time"),
         Failure::Unreachable(_) => Reply::failure(StatusCode::BAD_GATEWAY, "no replica answered the request"),
         Failure::TimedOut(_) => {
             Reply::failure(StatusCode::GATEWAY_TIMEOUT, "the replica did not answer in time")
