@@ -242,7 +242,15 @@ fn nothing_is_added_to_a_request_but_where_it_came_from() {
         let mut fields = last(&launcher).headers;
         fields.iter_mut().for_each(|(name, _)| name.make_ascii_lowercase());
         fields.sort();
-        let expected = [("host", "balancer"), ("x-forwarded-for", after)];
+        let id = fields.pop().unwrap();
+        assert_eq!((id.0.as_str(), id.1.len()), ("x-request-id", 32));
+        let expected = [
+            ("host", "balancer"),
+            ("via", "1.1 ringmaster"),
+            ("x-forwarded-for", after),
+            ("x-forwarded-host", "balancer"),
+            ("x-forwarded-proto", "http"),
+        ];
         assert_eq!(fields, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 }
