@@ -1,7 +1,8 @@
 //! How much may be tried again: retries make an outage worse if every request is sent several times.
 //!
 //! Of the requests of the last ten seconds at most a fifth may be sent a second time, and three in any case, so that a
-//! quiet system may retry too. An attempt of which nothing was sent costs the replicas nothing and is not counted.
+//! quiet system may retry too. An attempt of which nothing was sent, or that went to a replica which has left the ring
+//! since, costs those that serve nothing and is not counted.
 
 use std::time::{Duration, Instant};
 

@@ -15,7 +15,7 @@ mod trip;
 mod wire;
 
 use std::io::{ErrorKind, Read};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ use http::{HeaderMap, Method, Request, StatusCode, Version};
 use ureq::{BodyReader, SendBody};
 
 use crate::balance;
-use crate::fleet::{Fleet, Lease};
+use crate::fleet::{Fleet, Lease, Phase, ReplicaId};
 use agents::{Agents, CheckedOut};
 pub use body::{Body, REPLAYABLE, Stream};
 use budget::Budget;
@@ -192,12 +192,25 @@ impl Forwarder {
                 true => self.agents.check_out_new(deadline, streams),
                 false => self.agents.check_out(deadline, streams),
             };
+            let (replica, address) = (lease.replica(), lease.address());
             match attempt(agent, lease, request) {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => last = failed,
             }
+            // One that has left the ring will not answer it, nor be loaded by it.
+            if last.retry == Retry::AtCost && !self.serves(replica, address) {
+                last.retry = Retry::Free;
+            }
         }
         Err(last.failure)
+    }
+
+    /// Whether a replica is still in the ring, as the incarnation that it was.
+    fn serves(&self, replica: ReplicaId, address: SocketAddr) -> bool {
+        let now = self.fleet.replica(replica);
+        now.is_some_and(|now| {
+            now.phase == Phase::Serving && now.instance.is_some_and(|instance| instance.address == address)
+        })
     }
 
     fn affords(&self, retry: Retry, deadline: Instant) -> bool {
