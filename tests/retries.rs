@@ -247,9 +247,12 @@ fn the_only_replica_gets_a_request_again_that_met_the_end_of_an_old_connection()
     // Some of the budget is spent on each of these.
     (0..4).for_each(|k| assert_eq!(client.request("GET", &format!("/{k}"), &[], b"").status, 200, "{k}"));
     assert_eq!(asked.who("/1").len(), 2, "once on the old connection, once on a new one");
-    let mut post = server.connect();
-    assert_failed(&post.request("POST", "/p", &[], b""), 502, "no replica answered the request");
-    assert_eq!(asked.who("/p").len(), 1, "what may do harm is not repeated");
+    // Whichever connection they go out on.
+    for k in 0..5 {
+        let target = format!("/post/{k}");
+        server.connect().request("POST", &target, &[], b"");
+        assert_eq!(asked.who(&target).len(), 1, "what may do harm is not repeated");
+    }
 }
 
 #[test]
