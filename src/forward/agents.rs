@@ -44,16 +44,17 @@ impl Agents {
     pub(super) fn check_out_new(&self, deadline: Instant, streams: bool) -> CheckedOut {
         // In the place of another, so that there are never more than are needed at once.
         drop(self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop());
-        let carrier = Carrier::new(&self.settings);
-        carrier.trip.begin(deadline, streams);
-        CheckedOut { carrier, home: self.idle.clone() }
+        self.hand_out(Carrier::new(&self.settings), deadline, streams)
     }
 
     /// A client that nobody else uses, for a request whose answer must have begun at `deadline`; `streams` if its body
     /// comes as it is forwarded.
     pub(super) fn check_out(&self, deadline: Instant, streams: bool) -> CheckedOut {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let carrier = idle.unwrap_or_else(|| Carrier::new(&self.settings));
+        self.hand_out(idle.unwrap_or_else(|| Carrier::new(&self.settings)), deadline, streams)
+    }
+
+    fn hand_out(&self, carrier: Carrier, deadline: Instant, streams: bool) -> CheckedOut {
         carrier.trip.begin(deadline, streams);
         CheckedOut { carrier, home: self.idle.clone() }
     }
