@@ -1,6 +1,7 @@
 //! How Ringmaster's HTTP client is set up wherever it is used: everything that ureq does by default for a program
 //! that talks to the web, and that is wrong between a balancer and its replicas, is off.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use ureq::config::{Config, ConfigBuilder};
@@ -19,6 +20,34 @@ pub fn config() -> ConfigBuilder<AgentScope> {
         .user_agent("")
         .accept("")
         .accept_encoding("")
+}
+
+/// What a failure says about the server that was called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Blame {
+    /// Nobody listens there, or there is no way there.
+    Gone,
+    /// No connection came about in time: it is gone, hangs, or has more to do than it can.
+    Silent,
+    /// A connection came about; what failed came after.
+    Accepts,
+    /// This process has no descriptors, ports or memory left: nothing was learned about the server.
+    Ours,
+}
+
+/// Whom a failed call is to be blamed on. `connected` is whether a connection had come about.
+pub fn blame(error: &ureq::Error, connected: bool) -> Blame {
+    // Numbers of errors that std has no kind for: EMFILE, ENFILE, ENOBUFS, ENOMEM, as Linux has them everywhere.
+    const OUT_OF_SOMETHING: [i32; 4] = [24, 23, 105, 12];
+    match error {
+        ureq::Error::Io(error) if error.raw_os_error().is_some_and(|n| OUT_OF_SOMETHING.contains(&n)) => {
+            Blame::Ours
+        }
+        ureq::Error::Io(error) if error.kind() == io::ErrorKind::AddrNotAvailable => Blame::Ours,
+        _ if connected => Blame::Accepts,
+        ureq::Error::Timeout(_) => Blame::Silent,
+        _ => Blame::Gone,
+    }
 }
 
 /// A resolver for addresses that are known.

@@ -1,16 +1,21 @@
-//! One pulse: is the server at this address alive and answering?
+//! One pulse: is the server at this address alive, answering, and who we think it is?
 //!
 //! Every pulse opens a new connection, because a server that still answers on old connections but takes no new ones
 //! is not well. Blocks for at most the timeout it was made with. Owns no thread and no lock.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use http::uri::PathAndQuery;
-use ureq::Agent;
-use ureq::unversioned::transport::TcpConnector;
+use ureq::unversioned::transport::{ConnectionDetails, Connector, TcpConnector};
+use ureq::{Agent, Body};
 
-use crate::dial;
+use crate::dial::{self, Blame};
+
+/// The field in which a replica may say its `SERVER_ID`. One that does not is believed to be the right one.
+pub const IDENTITY: &str = "x-server-id";
 
 /// How heartbeats are taken.
 #[derive(Clone, Debug)]
@@ -26,14 +31,26 @@ pub struct Settings {
 pub enum Pulse {
     /// A success (2xx; 200 in the contract), after this long.
     Good(Duration),
-    /// Anything else; says what.
-    Missed(String),
+    /// Anything else.
+    Missed(Miss),
+    /// It could not be taken, for want of something on our side: says nothing about the server.
+    Unknown(String),
 }
 
-/// Takes pulses.
+/// A heartbeat that was missed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Miss {
+    /// What went wrong.
+    pub why: String,
+    /// A connection came about, and whoever took it is not known to be another: a request may still be answered there.
+    pub accepts: bool,
+}
+
+/// Takes pulses; one at a time.
 pub struct Heartbeat {
     agent: Agent,
     path: PathAndQuery,
+    connected: Arc<AtomicBool>,
 }
 
 impl Heartbeat {
@@ -47,18 +64,59 @@ impl Heartbeat {
             .output_buffer_size(1024)
             .max_response_header_size(8 * 1024)
             .build();
-        let agent = Agent::with_parts(config, TcpConnector::default(), dial::KnownAddress);
-        Heartbeat { agent, path: settings.path.clone() }
+        let connected = Arc::default();
+        let connector = Noting { inner: TcpConnector::default(), connected: Arc::clone(&connected) };
+        let agent = Agent::with_parts(config, connector, dial::KnownAddress);
+        Heartbeat { agent, path: settings.path.clone(), connected }
     }
 
-    /// Asks the server at `address` once.
-    pub fn pulse(&self, address: SocketAddr) -> Pulse {
+    /// Asks the server at `address` once. If it says who it is, that must be `expected`, where something is expected:
+    /// an address that was freed may have been given to another.
+    pub fn pulse(&self, address: SocketAddr, expected: Option<&str>) -> Pulse {
         let begun = Instant::now();
-        match self.agent.get(format!("http://{address}{}", self.path)).header("connection", "close").call() {
-            Ok(answer) if answer.status().is_success() => Pulse::Good(begun.elapsed()),
-            Ok(answer) => Pulse::Missed(format!("heartbeat answered {}", answer.status().as_u16())),
-            Err(error) => Pulse::Missed(format!("heartbeat failed: {error}")),
+        self.connected.store(false, Relaxed);
+        let call =
+            self.agent.get(format!("http://{address}{}", self.path)).header("connection", "close").call();
+        let missed = |why, accepts| Pulse::Missed(Miss { why, accepts });
+        match call {
+            Ok(answer) => match (another(&answer, expected), answer.status()) {
+                (Some(other), _) => missed(format!("the heartbeat was answered by '{other}'"), false),
+                (None, status) if status.is_success() => Pulse::Good(begun.elapsed()),
+                (None, status) => missed(format!("heartbeat answered {}", status.as_u16()), true),
+            },
+            Err(error) => match dial::blame(&error, self.connected.load(Relaxed)) {
+                Blame::Ours => Pulse::Unknown(error.to_string()),
+                blame => missed(format!("heartbeat failed: {error}"), blame == Blame::Accepts),
+            },
         }
+    }
+}
+
+/// Who answered, if that is not who was expected to.
+fn another(answer: &http::Response<Body>, expected: Option<&str>) -> Option<String> {
+    let told = answer.headers().get(IDENTITY)?;
+    let is_expected = expected.is_none_or(|expected| told.as_bytes() == expected.as_bytes());
+    (!is_expected).then(|| String::from_utf8_lossy(told.as_bytes()).escape_debug().to_string())
+}
+
+/// Connects and says that it did.
+#[derive(Debug)]
+struct Noting {
+    inner: TcpConnector,
+    connected: Arc<AtomicBool>,
+}
+
+impl Connector for Noting {
+    type Out = <TcpConnector as Connector>::Out;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        chained: Option<()>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        let connection = self.inner.connect(details, chained)?;
+        self.connected.store(connection.is_some(), Relaxed);
+        Ok(connection)
     }
 }
 
@@ -90,7 +148,7 @@ mod tests {
         for answer in
             [&b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"[..], b"HTTP/1.1 204 No Content\r\n\r\n"]
         {
-            assert!(matches!(heartbeat.pulse(once(answer)), Pulse::Good(_)));
+            assert!(matches!(heartbeat.pulse(once(answer), None), Pulse::Good(_)));
         }
         for (answer, why) in [
             (&b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n"[..], "answered 500"),
@@ -98,17 +156,36 @@ mod tests {
             (b"SSH-2.0-x\r\n\r\n", "failed"),
             (b"", "failed"),
         ] {
-            let pulse = heartbeat.pulse(once(answer));
-            assert!(matches!(&pulse, Pulse::Missed(reason) if reason.contains(why)), "{pulse:?}");
+            let pulse = heartbeat.pulse(once(answer), None);
+            assert!(
+                matches!(&pulse, Pulse::Missed(miss) if miss.why.contains(why) && miss.accepts),
+                "{pulse:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn who_says_to_be_another_is_not_the_one_that_was_asked_for() {
+        let heartbeat = heartbeat(Duration::from_secs(10));
+        let answer = b"HTTP/1.1 200 OK\r\nX-Server-Id: server_2\r\nContent-Length: 0\r\n\r\n";
+        for expected in [None, Some("server_2")] {
+            assert!(matches!(heartbeat.pulse(once(answer), expected), Pulse::Good(_)));
+        }
+        for expected in ["server_22", "server_", "SERVER_2", ""] {
+            let pulse = heartbeat.pulse(once(answer), Some(expected));
+            let Pulse::Missed(miss) = pulse else { panic!("{expected}: {pulse:?}") };
+            assert!(miss.why.contains("answered by 'server_2'") && !miss.accepts, "{miss:?}");
         }
     }
 
     #[test]
     fn a_closed_port_and_a_silent_server_are_misses() {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        assert!(matches!(heartbeat(Duration::from_secs(10)).pulse(closed), Pulse::Missed(_)));
+        let pulse = heartbeat(Duration::from_secs(10)).pulse(closed, None);
+        assert!(matches!(&pulse, Pulse::Missed(miss) if !miss.accepts), "{pulse:?}");
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-        let pulse = heartbeat(Duration::from_millis(50)).pulse(silent.local_addr().unwrap());
-        assert!(matches!(&pulse, Pulse::Missed(reason) if reason.contains("timeout")), "{pulse:?}");
+        let pulse = heartbeat(Duration::from_millis(50)).pulse(silent.local_addr().unwrap(), None);
+        let is_timeout = |miss: &Miss| miss.why.contains("timeout") && miss.accepts;
+        assert!(matches!(&pulse, Pulse::Missed(miss) if is_timeout(miss)), "{pulse:?}");
     }
 }

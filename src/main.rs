@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use http::uri::PathAndQuery;
 use ringmaster::config::{self, Invocation, Settings};
 use ringmaster::heartbeat::{self, Heartbeat, Pulse};
+use ringmaster::leash;
 use ringmaster::ring_report;
 use ringmaster::server::{self, Server};
 use ringmaster::succession;
@@ -25,6 +26,9 @@ fn main() -> ExitCode {
     let args: Vec<OsString> = env::args_os().skip(1).collect();
     if args.first().is_some_and(|word| word == "replica") {
         return ringmaster_replica::main("ringmaster replica", args.into_iter().skip(1));
+    }
+    if args.first().is_some_and(|word| word == "leash") {
+        return fail(&leash::run(args.into_iter().skip(1)), 127);
     }
     match config::invocation(args, |name| env::var(name).ok()) {
         Ok(Invocation::Serve(settings)) => serve(&settings),
@@ -102,9 +106,10 @@ fn serve(settings: &Settings) -> ExitCode {
 }
 
 fn health(address: SocketAddr, path: PathAndQuery) -> ExitCode {
-    match Heartbeat::new(&heartbeat::Settings { timeout: HEALTH_TIMEOUT, path }).pulse(address) {
+    match Heartbeat::new(&heartbeat::Settings { timeout: HEALTH_TIMEOUT, path }).pulse(address, None) {
         Pulse::Good(_) => tell("a replica answers\n"),
-        Pulse::Missed(why) => fail(&why, 1),
+        Pulse::Missed(miss) => fail(&miss.why, 1),
+        Pulse::Unknown(why) => fail(&why, 1),
     }
 }
 

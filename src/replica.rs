@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// The name of a replica: its container's name, its DNS name on the network and its `SERVER_ID`.
 ///
@@ -9,7 +10,7 @@ use std::net::SocketAddr;
 /// cut to the 63 bytes of a DNS label. A value of this type may therefore stand on a command line: it is never
 /// empty, never starts with a dash and holds no character that means something to a shell.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Hostname(String);
+pub struct Hostname(Arc<str>);
 
 impl Hostname {
     /// Shortest and longest name in bytes.
@@ -25,7 +26,7 @@ impl Hostname {
             && name.starts_with(|c: char| c.is_ascii_alphanumeric())
             && name.chars().all(legal)
         {
-            return Ok(Hostname(name.to_owned()));
+            return Ok(Hostname(name.into()));
         }
         // A hostile name may be long; the message shows enough of it to be recognised.
         let shown: String = name.chars().take(80).collect();
@@ -37,12 +38,12 @@ impl Hostname {
 
     /// `server_<k>`, the name that the balancer gives when nobody chose one.
     pub fn numbered(k: usize) -> Hostname {
-        Hostname(format!("server_{k}"))
+        Hostname(format!("server_{k}").into())
     }
 
     /// A new random name, `server_` and twelve hexadecimal digits.
     pub fn random(digits: u64) -> Hostname {
-        Hostname(format!("server_{:012x}", digits & 0xffff_ffff_ffff))
+        Hostname(format!("server_{:012x}", digits & 0xffff_ffff_ffff).into())
     }
 
     /// The name as text.
@@ -61,7 +62,7 @@ impl fmt::Display for Hostname {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Instance {
     /// What the launcher stops it by: the full container id, or a number that the launcher gave it.
-    pub key: String,
+    pub key: Arc<str>,
     /// Where it serves.
     pub address: SocketAddr,
 }

@@ -9,7 +9,7 @@ use crossbeam_channel::Receiver;
 use crate::admin::Admin;
 use crate::config::{self, Settings};
 use crate::fleet::Fleet;
-use crate::forward::Forwarder;
+use crate::forward::{Forwarder, Report};
 use crate::front::Front;
 use crate::launcher::{Docker, Fixed, Launcher, Processes};
 use crate::shutdown::Shutdown;
@@ -18,6 +18,10 @@ use crate::watchdog::Watchdog;
 
 /// How long requests may take to end when a successor is to take over; new clients wait meanwhile.
 const LONGEST_HAND_OVER: Duration = Duration::from_secs(2);
+
+/// Our own program, which also serves as the replica and as the leash; this path leads to it also after the file was
+/// replaced.
+const OURSELVES: &str = "/proc/self/exe";
 
 /// A running balancer.
 pub struct Server {
@@ -63,8 +67,8 @@ impl Server {
         supervisor.open(settings.replicas).map_err(|error| error.to_string())?;
         let watchdog =
             Watchdog::start(fleet.clone(), supervisor.clone(), settings.watchdog.clone(), shutdown.clone());
-        let admin = Admin::new(supervisor.clone());
-        let forwarder = Forwarder::new(fleet.clone(), &settings.forward);
+        let admin = Admin::new(supervisor.clone(), fleet.clone());
+        let forwarder = Forwarder::new(fleet.clone(), &settings.forward, reports(watchdog.as_ref().ok()));
         let front = Front::open(socket, admin, forwarder, &settings.front, shutdown.clone());
         match (watchdog, front) {
             (Ok(watchdog), Ok(front)) => {
@@ -133,11 +137,18 @@ impl Server {
     }
 }
 
+/// Where the forwarder tells of replicas that it cannot connect to: at the watchdog's, if there is one.
+fn reports(watchdog: Option<&Watchdog>) -> Report {
+    match watchdog.map(Watchdog::suspect) {
+        Some(suspect) => Box::new(suspect),
+        None => Box::new(|_| {}),
+    }
+}
+
 /// The launcher that the settings ask for.
 pub fn launcher(settings: &Settings) -> Box<dyn Launcher> {
     match &settings.launcher {
-        // Our own program serves as the replica; this path leads to it also after the file was replaced.
-        config::Launcher::Process => Box::new(Processes::new(PathBuf::from("/proc/self/exe"))),
+        config::Launcher::Process => Box::new(Processes::new(PathBuf::from(OURSELVES))),
         config::Launcher::Docker(docker) => Box::new(Docker::new(docker.clone())),
         config::Launcher::Static(backends) => Box::new(Fixed::new(backends.clone())),
     }

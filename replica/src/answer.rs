@@ -8,6 +8,8 @@ use crate::request::{Head, Refusal};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     status: &'static str,
+    /// Who answers, for heartbeats: an address may come to belong to another server.
+    identity: Option<String>,
     /// The body; always JSON, unless empty.
     body: Vec<u8>,
 }
@@ -26,7 +28,7 @@ pub(crate) fn answer_to(head: &Head, server_id: &str) -> Answer {
         ("GET" | "HEAD", "/home") => {
             Answer::json("200 OK", &format!("Hello from Server: {server_id}"), "successful")
         }
-        ("GET" | "HEAD", "/heartbeat") => Answer { status: "200 OK", body: Vec::new() },
+        ("GET" | "HEAD", "/heartbeat") => Answer::heartbeat(server_id),
         ("GET" | "HEAD", _) => not_found(path),
         _ => not_found(&format!("{method} {path}")),
     }
@@ -50,10 +52,17 @@ pub(crate) fn answer_to_refused(refusal: Refusal) -> Answer {
 }
 
 impl Answer {
+    fn heartbeat(server_id: &str) -> Self {
+        // What no field can hold is left out, as if the server did not know who it is.
+        let is_sayable = !server_id.is_empty() && server_id.bytes().all(|byte| byte.is_ascii_graphic());
+        let identity = is_sayable.then(|| server_id.to_owned());
+        Self { status: "200 OK", identity, body: Vec::new() }
+    }
+
     fn json(status: &'static str, message: &str, outcome: &str) -> Self {
         // Two strings always serialise; a body of nothing would be the mildest way to be wrong about that.
         let body = serde_json::to_vec(&Envelope { message, status: outcome }).unwrap_or_default();
-        Self { status, body }
+        Self { status, identity: None, body }
     }
 
     /// Head and body in one buffer, so that they leave in one write and, mostly, in one packet.
@@ -74,7 +83,10 @@ impl Answer {
     fn encode(&self, connection: &str, with_body: bool) -> Vec<u8> {
         let content_type = if self.body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
         let (status, length) = (self.status, self.body.len());
-        let head = format!("HTTP/1.1 {status}\r\n{content_type}Content-Length: {length}\r\n{connection}\r\n");
+        let identity = self.identity.as_ref().map_or(String::new(), |id| format!("X-Server-Id: {id}\r\n"));
+        let head = format!(
+            "HTTP/1.1 {status}\r\n{content_type}{identity}Content-Length: {length}\r\n{connection}\r\n"
+        );
         let mut bytes = head.into_bytes();
         if with_body {
             bytes.extend_from_slice(&self.body);
@@ -115,6 +127,16 @@ mod tests {
         }
         for path in ["/", "/home/", "//home", "/HOME", "/Heartbeat", "*"] {
             assert_eq!(body_of(&format!("GET {path}"), "S1").0, "404 Not Found", "{path}");
+        }
+    }
+
+    #[test]
+    fn a_heartbeat_says_who_answers_if_a_field_can_hold_it() {
+        let (head, _) = Head::parse(b"GET /heartbeat HTTP/1.1\r\n\r\n").unwrap().unwrap();
+        let bytes = |id| String::from_utf8(answer_to(&head, id).to_bytes(&head)).unwrap();
+        assert_eq!(bytes("S1"), "HTTP/1.1 200 OK\r\nX-Server-Id: S1\r\nContent-Length: 0\r\n\r\n");
+        for id in ["", "a b", "a\r\nX: 1", "ä"] {
+            assert_eq!(bytes(id), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "{id:?}");
         }
     }
 }

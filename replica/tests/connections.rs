@@ -16,7 +16,10 @@ fn a_connection_stays_open_until_asked_to_close() {
         client.expect(HOME);
     }
     client.send("GET /heartbeat HTTP/1.1\r\nConnection: close\r\n\r\n");
-    assert_eq!(client.rest(), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    assert_eq!(
+        client.rest(),
+        "HTTP/1.1 200 OK\r\nX-Server-Id: S1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
 }
 
 #[test]
@@ -24,7 +27,10 @@ fn after_a_close_nothing_more_is_answered() {
     let replica = replica();
     let mut client = Client::connect(replica.addr());
     client.send(format!("GET /heartbeat HTTP/1.1\r\nConnection: close\r\n\r\n{GET_HOME}"));
-    assert_eq!(client.rest(), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    assert_eq!(
+        client.rest(),
+        "HTTP/1.1 200 OK\r\nX-Server-Id: S1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
 }
 
 #[test]

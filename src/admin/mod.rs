@@ -1,13 +1,18 @@
-//! The admin API: `/rep`, `/add`, `/rm`. Bytes in, status and JSON out; it knows nothing of connections.
+//! The admin API: `/rep`, `/add`, `/rm` and the status. Bytes in, status and JSON out; it knows nothing of connections.
 
+mod status;
 mod wire;
+
+use std::time::Instant;
 
 use http::{Method, StatusCode};
 
 pub use wire::failure;
 
+use crate::fleet::Fleet;
 use crate::replica::Hostname;
 use crate::supervisor::{ChangeError, Supervisor};
+use status::Status;
 
 /// Which methods may be of use here: those of RFC 9110. Others are forwarded too.
 pub const ALLOW: (&str, &str) = ("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE");
@@ -24,12 +29,15 @@ pub enum Endpoint {
     Add,
     /// `/rm`: fewer of them.
     Rm,
+    /// `/_ringmaster/status`: how each of them is.
+    Status,
 }
 
 impl Endpoint {
     /// The endpoint at `path` (without the query), if it is one of ours.
     pub fn at(path: &str) -> Option<Endpoint> {
-        [Endpoint::Rep, Endpoint::Add, Endpoint::Rm].into_iter().find(|endpoint| endpoint.path() == path)
+        let all = [Endpoint::Rep, Endpoint::Add, Endpoint::Rm, Endpoint::Status];
+        all.into_iter().find(|endpoint| endpoint.path() == path)
     }
 
     fn path(self) -> &'static str {
@@ -37,6 +45,7 @@ impl Endpoint {
             Endpoint::Rep => "/rep",
             Endpoint::Add => "/add",
             Endpoint::Rm => "/rm",
+            Endpoint::Status => "/_ringmaster/status",
         }
     }
 
@@ -48,7 +57,7 @@ impl Endpoint {
     /// The methods it takes, as the `Allow` field lists them.
     fn allowed(self) -> &'static str {
         match self {
-            Endpoint::Rep => "GET, HEAD",
+            Endpoint::Rep | Endpoint::Status => "GET, HEAD",
             Endpoint::Add => "POST",
             Endpoint::Rm => "DELETE, POST",
         }
@@ -92,12 +101,13 @@ impl Reply {
 #[derive(Clone)]
 pub struct Admin {
     supervisor: Supervisor,
+    fleet: Fleet,
 }
 
 impl Admin {
-    /// An admin API over `supervisor`.
-    pub fn new(supervisor: Supervisor) -> Admin {
-        Admin { supervisor }
+    /// An admin API that asks `supervisor` for changes and says how `fleet` is.
+    pub fn new(supervisor: Supervisor, fleet: Fleet) -> Admin {
+        Admin { supervisor, fleet }
     }
 
     /// The answer to a method that an endpoint does not take; `None` for one that it does.
@@ -110,12 +120,15 @@ impl Admin {
 
     /// Does what a request asks for and answers it. Changes take seconds; only one at a time is under way.
     pub fn handle(&self, endpoint: Endpoint, body: &[u8]) -> Reply {
-        let hostnames = match endpoint {
-            Endpoint::Rep => Ok(self.supervisor.listing()),
-            Endpoint::Add | Endpoint::Rm => self.change(endpoint, body),
+        let json = match endpoint {
+            Endpoint::Rep => Ok(wire::listing(&self.supervisor.listing())),
+            Endpoint::Status => Ok(wire::successful(&Status::of(&self.fleet, Instant::now()))),
+            Endpoint::Add | Endpoint::Rm => {
+                self.change(endpoint, body).map(|hostnames| wire::listing(&hostnames))
+            }
         };
-        match hostnames {
-            Ok(hostnames) => Reply { status: StatusCode::OK, field: None, json: wire::listing(&hostnames) },
+        match json {
+            Ok(json) => Reply { status: StatusCode::OK, field: None, json },
             Err(ChangeError::Refused(why)) => {
                 log::warn!("{} refused: {why}", endpoint.path());
                 Reply::failure(StatusCode::BAD_REQUEST, &why)

@@ -26,7 +26,12 @@ struct Listing<'a> {
 /// `{"message":{"N":…,"replicas":[…]},"status":"successful"}`.
 pub(super) fn listing(hostnames: &[Hostname]) -> String {
     let replicas: Vec<&str> = hostnames.iter().map(Hostname::as_str).collect();
-    render(&Envelope { message: Listing { n: replicas.len(), replicas }, status: "successful" })
+    successful(&Listing { n: replicas.len(), replicas })
+}
+
+/// `{"message":…,"status":"successful"}`.
+pub(super) fn successful(message: &impl Serialize) -> String {
+    render(&Envelope { message, status: "successful" })
 }
 
 /// `{"message":"<Error> …","status":"failure"}`, the body of every refusal and failure of the balancer's own.

@@ -1,5 +1,7 @@
 //! How replicas are started, as settings.
 
+use std::path::PathBuf;
+
 use super::Launcher;
 use super::options::Given;
 use crate::launcher::{Backend, DockerSettings};
@@ -14,6 +16,7 @@ pub(super) fn launcher(given: &Given, ring: Shape) -> Result<Launcher, String> {
         ring_shape: format!("{}/{}/{}", ring.scheme(), ring.slots(), ring.virtual_servers()),
         memory: memory(given)?,
         pids: given.number("replica-pids", 16..=1_000_000)?,
+        leash: Some(PathBuf::from("/proc/self/exe")),
     };
     let backends = backends(given)?;
     let kinds = [

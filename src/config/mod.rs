@@ -17,6 +17,7 @@ use http::uri::PathAndQuery;
 use crate::launcher::{Backend, DockerSettings};
 use crate::ring::{Probing, Ring, RingId, Scheme, Shape};
 use crate::supervisor::{OnExit, RespawnName};
+use crate::watchdog::{PanicThreshold, Threshold};
 use crate::{forward, front, heartbeat, supervisor, watchdog};
 use options::{Given, SETTINGS};
 
@@ -161,7 +162,13 @@ fn settings(given: &Given) -> Result<Settings, String> {
             interval: given
                 .duration("heartbeat-interval", Duration::from_millis(10)..=Duration::from_secs(60))?,
             heartbeat,
-            fall: given.number("fall", 1..=100)?,
+            threshold: Threshold {
+                fall: given.number("fall", 1..=100)?,
+                rise: given.number("rise", 1..=100)?,
+            },
+            panic: PanicThreshold { percent: given.number("panic-threshold", 0..=100)? },
+            longest_pause: given
+                .duration("longest-pause", Duration::from_secs(1)..=Duration::from_secs(3600))?,
             max_replicas,
         },
         forward: forward::Settings {
@@ -284,7 +291,7 @@ mod tests {
         assert_eq!(settings.ring, Shape::default());
         assert!(matches!(settings.launcher, Launcher::Process));
         assert_eq!(settings.watchdog.interval, Duration::from_millis(500));
-        assert_eq!(settings.watchdog.fall, 2);
+        assert_eq!(settings.watchdog.threshold.fall, 2);
         assert_eq!(settings.supervisor.min_replicas, 1);
         assert_eq!(settings.supervisor.max_replicas, 56);
     }
@@ -293,7 +300,10 @@ mod tests {
     fn a_flag_wins_over_the_environment_and_that_over_the_default() {
         let environment = [("RINGMASTER_WORKERS", "7"), ("RINGMASTER_QUEUE", ""), ("RINGMASTER_FALL", "3")];
         let settings = serve("--workers 9", &environment);
-        assert_eq!((settings.front.workers, settings.front.queue, settings.watchdog.fall), (9, 1024, 3));
+        assert_eq!(
+            (settings.front.workers, settings.front.queue, settings.watchdog.threshold.fall),
+            (9, 1024, 3)
+        );
         assert_eq!(serve("serve --workers=8", &environment).front.workers, 8);
         assert_eq!(serve("--max-replicas 2", &[]).replicas, 2, "a default gives way");
     }

@@ -27,7 +27,7 @@ const fn setting(
 }
 
 /// All settings, in the order in which `--help` shows them.
-pub(super) const SETTINGS: [Setting; 34] = [
+pub(super) const SETTINGS: [Setting; 37] = [
     setting("listen", "ADDR:PORT", "127.0.0.1:5000", "where the balancer listens"),
     setting("replicas", "N", "3", "how many replicas to start with"),
     setting("launcher", "KIND", "process", "process (children), docker (containers) or static (run already)"),
@@ -47,6 +47,14 @@ pub(super) const SETTINGS: [Setting; 34] = [
     setting("heartbeat-path", "PATH", "/heartbeat", "what a heartbeat asks a replica for"),
     setting("heartbeat-timeout", "TIME", "500ms", "how long a replica may take to answer one"),
     setting("fall", "N", "2", "missed heartbeats in a row until a replica has failed"),
+    setting("rise", "N", "2", "good heartbeats in a row until one that returns is well again"),
+    setting(
+        "panic-threshold",
+        "PERCENT",
+        "50",
+        "more failing together than this stay in the ring; 100: none",
+    ),
+    setting("longest-pause", "TIME", "60s", "longest pause between launches in a crash loop"),
     setting("min-replicas", "N", "1", "fewest replicas that /rm may leave"),
     setting("max-replicas", "N", "auto", "most replicas; auto: as many as the ring holds, at most 256"),
     setting("respawn-name", "KIND", "same", "name of a relaunched replica: same or random"),

@@ -12,12 +12,14 @@
 
 mod lease;
 mod state;
+mod view;
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use lease::{Claim, Lease};
-pub use state::{Phase, Replica, ReplicaId};
+pub use view::{Phase, Replica, ReplicaId, Trouble, Watched};
 
 use crate::replica::{Hostname, Instance};
 use crate::ring::{Ring, RingId, Shape};
@@ -83,6 +85,21 @@ impl Fleet {
         self.lock().replica(id)
     }
 
+    /// What there is to watch, in no particular order: cheaper than [`Fleet::replicas`], for those who look often.
+    pub fn watched(&self) -> Vec<Watched> {
+        self.lock().watched()
+    }
+
+    /// The same of one replica; `None` when it has gone.
+    pub fn watch(&self, id: ReplicaId) -> Option<Watched> {
+        self.lock().watch(id)
+    }
+
+    /// Whether a replica is in the ring, as what serves at this address.
+    pub fn serves_at(&self, id: ReplicaId, address: SocketAddr) -> bool {
+        self.lock().serves_at(id, address)
+    }
+
     // --- joining --------------------------------------------------------------------------------------------
 
     /// Gives each name a replica with a ring identity and slots of its own, all or none. They are [`Phase::Joining`]:
@@ -135,6 +152,26 @@ impl Fleet {
     /// Records what runs a replica now, or that nothing does.
     pub fn set_instance(&self, id: ReplicaId, instance: Option<Instance>) {
         self.lock().set_instance(id, instance);
+    }
+
+    /// Notes what keeps a replica from serving, for those who ask; `None` when nothing does any more.
+    pub fn set_trouble(&self, id: ReplicaId, trouble: Option<Trouble>) {
+        self.lock().set_trouble(id, trouble);
+    }
+
+    /// Notes whether replicas stay in the ring though they have failed, because too many have.
+    pub fn set_panic(&self, in_panic: bool) {
+        self.lock().in_panic = in_panic;
+    }
+
+    /// Whether replicas are in the ring that have failed.
+    pub fn is_in_panic(&self) -> bool {
+        self.lock().in_panic
+    }
+
+    /// The measures of the ring.
+    pub fn shape(&self) -> Shape {
+        self.lock().shape()
     }
 
     /// Gives a replica another name.

@@ -3,51 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use super::view::{Phase, Replica, ReplicaId, Trouble, Watched};
 use crate::balance;
 use crate::replica::{Hostname, Instance};
-use crate::ring::{Ring, RingId};
-
-/// One replica, for as long as it is a member: through relaunches and changes of name, and never used again.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ReplicaId {
-    /// Its identity on the ring; free for another replica once this one has gone.
-    pub ring_id: RingId,
-    /// Counts all replicas that this process ever had, so that two that followed each other on the same ring
-    /// identity are told apart.
-    serial: u64,
-}
-
-/// Where a replica stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Phase {
-    /// Part of an addition that is not complete: not listed, not routed to, ours to take back.
-    Joining,
-    /// A member that does not serve: not launched yet, failed, or being relaunched.
-    Down,
-    /// A member in the ring.
-    Serving,
-    /// Out of the ring for good, finishing what it holds.
-    Leaving,
-}
-
-/// A replica as it was at one moment.
-#[derive(Clone, Debug)]
-pub struct Replica {
-    /// Who it is.
-    pub id: ReplicaId,
-    /// What it is called.
-    pub hostname: Hostname,
-    /// Where it stands.
-    pub phase: Phase,
-    /// What runs it, if anything does.
-    pub instance: Option<Instance>,
-    /// Requests it holds.
-    pub in_flight: usize,
-    /// Whether somebody holds the claim on it.
-    pub claimed: bool,
-    /// Its slots on the ring, in the order of its virtual servers.
-    pub slots: Vec<usize>,
-}
+use crate::ring::{Ring, RingId, Shape};
 
 struct Member {
     serial: u64,
@@ -56,17 +15,24 @@ struct Member {
     instance: Option<Instance>,
     in_flight: usize,
     claimed: bool,
+    trouble: Option<Trouble>,
 }
 
 pub(super) struct State {
     ring: Ring,
     members: BTreeMap<RingId, Member>,
     next_serial: u64,
+    /// Replicas that have failed are in the ring, because too many have.
+    pub(super) in_panic: bool,
 }
 
 impl State {
     pub(super) fn new(ring: Ring) -> State {
-        State { ring, members: BTreeMap::new(), next_serial: 0 }
+        State { ring, members: BTreeMap::new(), next_serial: 0, in_panic: false }
+    }
+
+    pub(super) fn shape(&self) -> Shape {
+        self.ring.shape()
     }
 
     fn member(&self, id: ReplicaId) -> Option<&Member> {
@@ -123,14 +89,40 @@ impl State {
     }
 
     pub(super) fn replicas(&self) -> Vec<Replica> {
-        self.by_age().into_iter().map(|(id, member)| self.describe(id, member)).collect()
+        let owned = self.ring.owned_slots();
+        let owned = |id: RingId| owned.get(&id).copied().unwrap_or_default();
+        self.by_age().into_iter().map(|(id, member)| self.describe(id, member, owned(id.ring_id))).collect()
     }
 
     pub(super) fn replica(&self, id: ReplicaId) -> Option<Replica> {
-        self.member(id).map(|member| self.describe(id, member))
+        let owned = || self.ring.owned_slots().get(&id.ring_id).copied().unwrap_or_default();
+        self.member(id).map(|member| self.describe(id, member, owned()))
     }
 
-    fn describe(&self, id: ReplicaId, member: &Member) -> Replica {
+    /// Whether a replica is in the ring, as what serves at this address.
+    pub(super) fn serves_at(&self, id: ReplicaId, address: SocketAddr) -> bool {
+        let same = |member: &Member| member.instance.as_ref().is_some_and(|it| it.address == address);
+        self.member(id).is_some_and(|member| member.phase == Phase::Serving && same(member))
+    }
+
+    pub(super) fn watched(&self) -> Vec<Watched> {
+        let watched = |(&ring_id, member): (&RingId, &Member)| {
+            watch(ReplicaId { ring_id, serial: member.serial }, member)
+        };
+        self.members.iter().map(watched).collect()
+    }
+
+    pub(super) fn watch(&self, id: ReplicaId) -> Option<Watched> {
+        self.member(id).map(|member| watch(id, member))
+    }
+
+    pub(super) fn set_trouble(&mut self, id: ReplicaId, trouble: Option<Trouble>) {
+        if let Some(member) = self.member_mut(id) {
+            member.trouble = trouble;
+        }
+    }
+
+    fn describe(&self, id: ReplicaId, member: &Member, owned_slots: usize) -> Replica {
         Replica {
             id,
             hostname: member.hostname.clone(),
@@ -139,6 +131,8 @@ impl State {
             in_flight: member.in_flight,
             claimed: member.claimed,
             slots: self.ring.slots_of(id.ring_id).map(<[usize]>::to_vec).unwrap_or_default(),
+            owned_slots,
+            trouble: member.trouble.clone(),
         }
     }
 
@@ -198,7 +192,8 @@ impl State {
     ) -> ReplicaId {
         let serial = self.next_serial;
         self.next_serial += 1;
-        let member = Member { serial, hostname, phase, instance, in_flight: 0, claimed: false };
+        let member =
+            Member { serial, hostname, phase, instance, in_flight: 0, claimed: false, trouble: None };
         self.members.insert(ring_id, member);
         ReplicaId { ring_id, serial }
     }
@@ -345,6 +340,11 @@ impl State {
             self.ring.remove(id.ring_id);
         }
     }
+}
+
+fn watch(id: ReplicaId, member: &Member) -> Watched {
+    let Member { phase, claimed, .. } = *member;
+    Watched { id, hostname: member.hostname.clone(), phase, instance: member.instance.clone(), claimed }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ fn names(texts: &[&str]) -> Vec<Hostname> {
 }
 
 fn instance(k: u16) -> Instance {
-    Instance { key: format!("key-{k}"), address: SocketAddr::from(([127, 0, 0, 1], k)) }
+    Instance { key: format!("key-{k}").into(), address: SocketAddr::from(([127, 0, 0, 1], k)) }
 }
 
 /// What [`Fleet::recruit`](crate::fleet::Fleet::recruit) does under two locks.
@@ -118,11 +118,11 @@ fn a_failed_replica_keeps_its_slots_and_gets_its_keys_back() {
 fn a_replica_whose_address_is_given_to_another_is_down() {
     let (mut state, ids) = serving(&["S1", "S2"]);
     let recruit = recruit(&mut state, &names(&["S3"])).unwrap()[0];
-    state.set_instance(recruit, Some(Instance { key: "new".to_owned(), ..instance(2) }));
+    state.set_instance(recruit, Some(Instance { key: "new".into(), ..instance(2) }));
     let dead = state.replica(ids[1]).unwrap();
     assert_eq!((dead.phase, dead.instance), (Phase::Down, None));
     assert!(owners(&state).iter().all(|owner| *owner == Some(ids[0].ring_id)));
-    assert_eq!(state.replica(recruit).unwrap().instance.unwrap().key, "new");
+    assert_eq!(*state.replica(recruit).unwrap().instance.unwrap().key, *"new");
     assert_eq!(listed(&state), ["S1", "S2"]);
 }
 

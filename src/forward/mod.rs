@@ -8,6 +8,7 @@
 //! is no other, and the connection that failed was an old one, the replica gets it once more on a new one.)
 
 mod agents;
+mod attempt;
 mod body;
 mod budget;
 mod headers;
@@ -19,17 +20,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
-use http::uri::{PathAndQuery, Scheme, Uri};
-use http::{HeaderMap, Method, Request, StatusCode, Version};
-use ureq::{BodyReader, SendBody};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, StatusCode};
+use ureq::BodyReader;
 
 use crate::balance;
-use crate::fleet::{Fleet, Lease, Phase, ReplicaId};
+use crate::fleet::{Fleet, Lease, ReplicaId};
 use agents::{Agents, CheckedOut};
+use attempt::{Failed, Retry, attempt};
 pub use body::{Body, REPLAYABLE, Stream};
 use budget::Budget;
-use trip::{Progress, Trip};
+use trip::Trip;
 
 /// Most replicas that one request is tried on. Two failures in a row are a bad moment, three are an outage, and an
 /// outage must not triple the load on what still lives.
@@ -119,38 +121,48 @@ pub enum Failure {
     Unsendable(String),
 }
 
+/// A replica that could not be connected to.
+#[derive(Clone, Debug)]
+pub struct Unreached {
+    /// The replica.
+    pub id: ReplicaId,
+    /// Where it was tried.
+    pub address: SocketAddr,
+    /// Nobody listens there; or else it only took too long.
+    pub is_gone: bool,
+    /// What went wrong.
+    pub why: String,
+}
+
+/// Who is told of replicas that could not be connected to; must not wait.
+pub type Report = Box<dyn Fn(Unreached) + Send + Sync>;
+
+impl Failure {
+    fn reason(&self) -> String {
+        match self {
+            Failure::Unreachable(why) | Failure::TimedOut(why) | Failure::Unsendable(why) => why.clone(),
+            Failure::Client(error) => error.to_string(),
+            Failure::NoReplica | Failure::WaitedTooLong => String::new(),
+        }
+    }
+}
+
 /// Carries requests; shared by all workers.
 pub struct Forwarder {
     fleet: Fleet,
+    report: Report,
     agents: Agents,
     request_timeout: Duration,
     /// Locked for the nanoseconds of a count.
     budget: Mutex<Budget>,
 }
 
-/// An attempt that brought no answer.
-struct Failed {
-    failure: Failure,
-    retry: Retry,
-    /// It was on a connection that had been used before: the replica may be well.
-    stale: bool,
-}
-
-/// Whether a request may be tried on another replica.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Retry {
-    No,
-    /// No replica has seen anything of it.
-    Free,
-    /// A replica may have worked on it: see [`Budget`].
-    AtCost,
-}
-
 impl Forwarder {
-    /// A forwarder to the replicas of `fleet`.
-    pub fn new(fleet: Fleet, settings: &Settings) -> Forwarder {
+    /// A forwarder to the replicas of `fleet`, which tells `report` of those that it cannot connect to.
+    pub fn new(fleet: Fleet, settings: &Settings, report: Report) -> Forwarder {
         Forwarder {
             fleet,
+            report,
             agents: Agents::new(settings),
             request_timeout: settings.request_timeout,
             budget: Mutex::new(Budget::new(Instant::now())),
@@ -175,7 +187,7 @@ impl Forwarder {
         headers::for_replica(&mut request.headers, request.client, request.is_old);
         let request_id = balance::random_request_id();
         let mut tried = Vec::new();
-        let mut last = Failed { failure: Failure::NoReplica, retry: Retry::Free, stale: false };
+        let mut last = Failed::of(Failure::NoReplica, Retry::Free);
         while tried.len() < MOST_ATTEMPTS && last.retry != Retry::No {
             let (lease, new) = match self.fleet.lease(request_id, &tried) {
                 Some(lease) => (Some(lease), false),
@@ -197,129 +209,21 @@ impl Forwarder {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => last = failed,
             }
+            if let Some(is_gone) = last.unreached {
+                let why = last.failure.reason();
+                (self.report)(Unreached { id: replica, address, is_gone, why });
+            }
             // One that has left the ring will not answer it, nor be loaded by it.
-            if last.retry == Retry::AtCost && !self.serves(replica, address) {
+            if last.retry == Retry::AtCost && !self.fleet.serves_at(replica, address) {
                 last.retry = Retry::Free;
             }
         }
         Err(last.failure)
     }
 
-    /// Whether a replica is still in the ring, as the incarnation that it was.
-    fn serves(&self, replica: ReplicaId, address: SocketAddr) -> bool {
-        let now = self.fleet.replica(replica);
-        now.is_some_and(|now| {
-            now.phase == Phase::Serving && now.instance.is_some_and(|instance| instance.address == address)
-        })
-    }
-
     fn affords(&self, retry: Retry, deadline: Instant) -> bool {
         let now = Instant::now();
         now < deadline && (retry != Retry::AtCost || self.budget().retry(now))
-    }
-}
-
-fn attempt(agent: CheckedOut, lease: Lease, request: &mut Outbound<'_>) -> Result<Answer, Failed> {
-    let answer = head_for(&lease, request)
-        .and_then(|head| run(&agent, head, &mut request.body).map_err(|error| failure_of(error, &agent)));
-    let answer = answer.and_then(|answer| match is_understood(&answer) {
-        true => Ok(answer),
-        false => {
-            Err(Failure::Unreachable("the answer has a transfer coding that is not understood".to_owned()))
-        }
-    });
-    match answer {
-        Ok(answer) => Ok(Answer::new(answer, agent, lease)),
-        Err(failure) => {
-            let progress = agent.progress();
-            log::debug!("attempt at {} failed, {progress:?}: {failure:?}", lease.address());
-            let stale = agent.trip().was_on_old_connection();
-            Err(Failed { stale, ..judge(failure, progress, request) })
-        }
-    }
-}
-
-/// The retry rule.
-fn judge(failure: Failure, progress: Progress, request: &mut Outbound<'_>) -> Failed {
-    if let Some(error) = request.body.client_error() {
-        return Failed { failure: Failure::Client(error), retry: Retry::No, stale: false };
-    }
-    let retry = match (&failure, progress) {
-        _ if !request.body.can_be_sent() => Retry::No,
-        (Failure::Unreachable(_) | Failure::TimedOut(_), Progress::NothingSent) => Retry::Free,
-        (Failure::Unreachable(_), Progress::Sent) if request.method.is_idempotent() => Retry::AtCost,
-        // Somebody who was waited for for so long is not asked again elsewhere: the client's patience is at an end.
-        (Failure::TimedOut(_), Progress::Sent) => Retry::No,
-        (Failure::Unreachable(_), Progress::Sent) => Retry::No,
-        (_, Progress::AnswerBegun) => Retry::No,
-        (_, Progress::NothingSent | Progress::Sent) => Retry::No,
-    };
-    Failed { failure, retry, stale: false }
-}
-
-/// The head of the request to one replica.
-fn head_for(lease: &Lease, request: &Outbound<'_>) -> Result<http::request::Parts, Failure> {
-    let unsendable = |error: http::Error| Failure::Unsendable(error.to_string());
-    let uri = Uri::builder()
-        .scheme(Scheme::HTTP)
-        .authority(lease.address().to_string())
-        .path_and_query(request.target.clone())
-        .build()
-        .map_err(unsendable)?;
-    let built = Request::builder().method(request.method.clone()).uri(uri).body(()).map_err(unsendable)?;
-    let (mut head, ()) = built.into_parts();
-    head.headers = request.headers.clone();
-    let length = match &request.body {
-        // Methods that usually have a body get an explicit length, or ureq would send an empty chunked one.
-        Body::Empty => matches!(request.method, Method::POST | Method::PUT | Method::PATCH).then_some(0),
-        Body::Whole(bytes) => Some(bytes.len() as u64),
-        Body::Stream(stream) => stream.length,
-    };
-    if let Some(length) = length {
-        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-    }
-    Ok(head)
-}
-
-fn run(
-    client: &CheckedOut,
-    head: http::request::Parts,
-    body: &mut Body<'_>,
-) -> Result<http::Response<ureq::Body>, ureq::Error> {
-    let agent = client.agent();
-    match body {
-        Body::Empty => agent.run(Request::from_parts(head, ())),
-        Body::Whole(bytes) => {
-            agent.run(Request::from_parts(head, SendBody::from_reader(&mut bytes.as_slice())))
-        }
-        Body::Stream(stream) => {
-            stream.set_out(client.trip().clone());
-            agent.run(Request::from_parts(head, SendBody::from_reader(stream)))
-        }
-    }
-}
-
-/// Whether ureq has read the body as it was framed: it takes any transfer coding for chunked, and none in HTTP/1.0.
-fn is_understood(answer: &http::Response<ureq::Body>) -> bool {
-    let mut codings = answer.headers().get_all(TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => true,
-        (Some(coding), None) => {
-            answer.version() == Version::HTTP_11 && coding.as_bytes().eq_ignore_ascii_case(b"chunked")
-        }
-        (Some(_), Some(_)) => false,
-    }
-}
-
-fn failure_of(error: ureq::Error, agent: &CheckedOut) -> Failure {
-    match error {
-        ureq::Error::Timeout(_) => Failure::TimedOut(error.to_string()),
-        ureq::Error::Io(_) | ureq::Error::ConnectionFailed | ureq::Error::HostNotFound => {
-            Failure::Unreachable(error.to_string())
-        }
-        // Refused by ureq itself before anything was sent: no replica would take it.
-        _ if agent.progress() == Progress::NothingSent => Failure::Unsendable(error.to_string()),
-        _ => Failure::Unreachable(error.to_string()),
     }
 }
 
@@ -344,78 +248,5 @@ impl Answer {
             _agent: agent,
             _lease: lease,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn outbound(method: Method, body: Body<'_>) -> Outbound<'_> {
-        let target = PathAndQuery::from_static("/");
-        Outbound {
-            method,
-            target,
-            headers: HeaderMap::new(),
-            client: IpAddr::from([127, 0, 0, 1]),
-            is_old: false,
-            waited: Duration::ZERO,
-            body,
-        }
-    }
-
-    fn unreachable() -> Failure {
-        Failure::Unreachable(String::new())
-    }
-
-    fn timed_out() -> Failure {
-        Failure::TimedOut(String::new())
-    }
-
-    /// The retry rule as a table: what failed, whether anything was sent, and which methods may try another replica.
-    #[test]
-    fn only_what_was_not_sent_or_is_idempotent_is_tried_again() {
-        let methods = [Method::GET, Method::PUT, Method::DELETE, Method::POST, Method::PATCH];
-        let (no, free, at_cost) = ([Retry::No; 5], [Retry::Free; 5], Retry::AtCost);
-        for (failure, progress, retries) in [
-            (unreachable as fn() -> Failure, Progress::NothingSent, free),
-            (unreachable, Progress::Sent, [at_cost, at_cost, at_cost, Retry::No, Retry::No]),
-            (unreachable, Progress::AnswerBegun, no),
-            (timed_out, Progress::NothingSent, free),
-            (timed_out, Progress::Sent, no),
-            (|| Failure::Unsendable(String::new()), Progress::NothingSent, no),
-        ] {
-            for (method, retry) in methods.iter().zip(retries) {
-                let mut request = outbound(method.clone(), Body::Whole(b"x".to_vec()));
-                let failed = judge(failure(), progress, &mut request);
-                assert_eq!(failed.retry, retry, "{method}, {progress:?}, {:?}", failed.failure);
-            }
-        }
-    }
-
-    #[test]
-    fn a_streamed_body_is_sent_once() {
-        let long = vec![0; REPLAYABLE + 1];
-        let source = long.as_slice();
-        let body = Body::read(Box::new(source), Some(long.len() as u64)).unwrap();
-        let mut request = outbound(Method::PUT, body);
-        let untouched = judge(unreachable(), Progress::NothingSent, &mut request);
-        assert_eq!(untouched.retry, Retry::Free, "nobody has read from it yet");
-        if let Body::Stream(stream) = &mut request.body {
-            std::io::copy(stream, &mut std::io::sink()).unwrap();
-        }
-        assert_eq!(judge(unreachable(), Progress::NothingSent, &mut request).retry, Retry::No);
-    }
-
-    #[test]
-    fn a_client_that_broke_off_is_the_clients_fault() {
-        let source = &b"short"[..];
-        let body = Body::read(Box::new(source), Some(REPLAYABLE as u64 * 2)).unwrap();
-        let mut request = outbound(Method::PUT, body);
-        if let Body::Stream(stream) = &mut request.body {
-            assert!(std::io::copy(stream, &mut std::io::sink()).is_err());
-        }
-        let failed = judge(unreachable(), Progress::Sent, &mut request);
-        assert!(failed.retry == Retry::No && matches!(failed.failure, Failure::Client(_)));
     }
 }

@@ -91,7 +91,8 @@ fn describe(program: &str, args: &[&str]) -> String {
     words.join(" ")
 }
 
-fn shorten(errors: &str) -> String {
+/// What a program said on its standard error, in one line.
+pub(super) fn shorten(errors: &str) -> String {
     // Advice on how to use the program is not for those who read our messages.
     let tells = |line: &&str| !line.is_empty() && !line.contains("--help");
     let lines: Vec<&str> = errors.lines().map(str::trim).filter(tells).collect();

@@ -50,7 +50,7 @@ impl Backend {
     }
 
     fn instance(&self) -> Result<Instance, LaunchError> {
-        Ok(Instance { key: self.text.clone(), address: self.resolve()? })
+        Ok(Instance { key: self.text.as_str().into(), address: self.resolve()? })
     }
 }
 
@@ -81,7 +81,7 @@ impl Launcher for Fixed {
     fn survivors(&self) -> Result<Vec<Survivor>, LaunchError> {
         let survivor = |(ring_id, backend): (u32, &Backend)| Survivor {
             order: Order { hostname: backend.name.clone(), ring_id: RingId(ring_id), slots: Vec::new() },
-            key: backend.text.clone(),
+            key: backend.text.as_str().into(),
             instance: backend.instance().inspect_err(|error| log::warn!("cannot {error}")).ok(),
         };
         Ok((1..).zip(&self.backends).map(survivor).collect())

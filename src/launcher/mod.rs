@@ -11,6 +11,7 @@ mod process;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use docker::{Docker, DockerSettings};
@@ -37,10 +38,25 @@ pub struct Survivor {
     /// What it was started as. The slots are empty where the record could not be read.
     pub order: Order,
     /// What it is stopped by.
-    pub key: String,
+    pub key: Arc<str>,
     /// What runs it; `None` when it has exited or cannot be reached where replicas are.
     pub instance: Option<Instance>,
 }
+
+/// What a launcher notices by itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Notice {
+    /// The instance with this key has ended, whoever ended it.
+    Ended(Arc<str>),
+    /// What launches need works again after it did not: those that failed may be tried at once.
+    Back,
+}
+
+/// Whoever is told what a launcher notices. Called from threads of the launcher's; must not wait.
+pub type Tell = Arc<dyn Fn(Notice) + Send + Sync>;
+
+/// Goes on telling until it is dropped.
+pub type Watch = Box<dyn Send + Sync>;
 
 /// Why a launcher could not do what it was asked: what was attempted, on what, and what went wrong.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -67,6 +83,12 @@ pub trait Launcher: Send + Sync {
         true
     }
 
+    /// Tells from now on what is noticed, as soon as it happens, for as long as the returned value lives. `None` from one
+    /// that notices nothing. What is told is news, not a promise: heartbeats find out what was not told.
+    fn watch(&self, _tell: Tell) -> Option<Watch> {
+        None
+    }
+
     /// Makes ready what all replicas need, before the first launch; fails when no launch could succeed.
     ///
     /// # Errors
@@ -86,7 +108,8 @@ pub trait Launcher: Send + Sync {
     fn taken_names(&self) -> Result<BTreeSet<String>, LaunchError>;
 
     /// Starts a replica. When this returns it runs, but need not serve yet; when it fails, what it may have left is
-    /// removed as far as that can be done at once, and found again among the survivors otherwise.
+    /// removed as far as that can be done at once, and found again among the survivors otherwise. A replica of this name
+    /// and ring identity that runs already, because somebody else has started it since, is taken as it is.
     ///
     /// # Errors
     /// Why it did not start.

@@ -192,6 +192,15 @@ impl Ring {
         self.seats.iter().enumerate().filter_map(|(slot, seat)| seat.map(|(id, j)| (slot, id, j)))
     }
 
+    /// How many slots each serving server answers for; together all of them, while any serves.
+    pub fn owned_slots(&self) -> BTreeMap<RingId, usize> {
+        let mut owned = BTreeMap::new();
+        for id in self.owners.iter().flatten() {
+            *owned.entry(*id).or_default() += 1;
+        }
+        owned
+    }
+
     /// How many of these requests each serving server owns. Servers that own none are listed with 0.
     pub fn shares(&self, requests: impl Iterator<Item = u64>) -> BTreeMap<RingId, u64> {
         let serving = self.servers.iter().filter(|(_, server)| server.serving);

@@ -1,6 +1,6 @@
 //! What is there already: replicas of an earlier run, and what failed launches have left.
 
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::Inner;
@@ -12,7 +12,7 @@ use crate::replica::Hostname;
 
 impl Inner {
     /// Adopts what an earlier run left and enlists as many new replicas as are missing from `wanted`.
-    pub(super) fn fill(&self, wanted: usize) -> Result<(), LaunchError> {
+    pub(super) fn fill(self: &Arc<Self>, wanted: usize) -> Result<(), LaunchError> {
         self.adopt(self.launcher.survivors()?);
         let missing = wanted.saturating_sub(self.fleet.listing().len());
         let names = self.free_names(missing, &self.launcher.taken_names()?);
@@ -22,7 +22,7 @@ impl Inner {
     }
 
     /// Makes members of survivors; those that answer serve at once. One that is odd is never in the way of the rest.
-    fn adopt(&self, mut survivors: Vec<Survivor>) {
+    fn adopt(self: &Arc<Self>, mut survivors: Vec<Survivor>) {
         survivors.sort_by_key(|survivor| survivor.order.ring_id);
         let adopted: Vec<_> = survivors.into_iter().filter_map(|survivor| self.adopt_one(survivor)).collect();
         let heartbeat = &self.settings.heartbeat;
@@ -30,9 +30,10 @@ impl Inner {
             .into_iter()
             .filter_map(|(id, hostname)| Some((id, hostname, self.fleet.replica(id)?.instance?)))
             .collect();
-        let pulses = running.iter().map(|(_, _, instance)| {
-            let (address, heartbeat) = (instance.address, heartbeat.clone());
-            move || Heartbeat::new(&heartbeat).pulse(address)
+        let pulses = running.iter().map(|(_, hostname, instance)| {
+            let (inner, address, hostname) = (self.clone(), instance.address, hostname.clone());
+            let heartbeat = heartbeat.clone();
+            move || inner.pulse(&Heartbeat::new(&heartbeat), &hostname, address)
         });
         let pulses = self.crew.run_all(pulses.collect());
         for ((id, hostname, instance), pulse) in running.into_iter().zip(pulses) {

@@ -53,7 +53,7 @@ impl Inner {
         let launches = ids.iter().map(|&id| {
             let inner = self.clone();
             move || match inner.fleet.claim(id) {
-                Some(claim) => inner.launch(&claim),
+                Some(claim) => inner.launch(&claim).map(drop),
                 None => Err(LaunchError("somebody else works on it".to_owned())),
             }
         });

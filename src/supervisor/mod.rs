@@ -10,26 +10,25 @@
 mod adopt;
 mod change;
 mod crew;
+mod ended;
+mod launch;
 mod strays;
 
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub use change::ChangeError;
+pub use launch::{Relaunch, Stages};
 
-use crate::fleet::{Claim, Fleet, Phase, Replica, ReplicaId};
-use crate::heartbeat::{self, Heartbeat, Pulse};
-use crate::launcher::{LaunchError, Launcher, Order};
-use crate::replica::{Hostname, Instance};
+use crate::fleet::{Fleet, ReplicaId};
+use crate::heartbeat;
+use crate::launcher::{LaunchError, Launcher, Notice, Watch};
+use crate::replica::Hostname;
 use crate::shutdown::Shutdown;
 use crew::Crew;
+use ended::Ended;
 use strays::Strays;
-
-/// Pause between heartbeats to a replica that was just launched. Such a replica serves a few milliseconds after
-/// its launch, and everybody waits for that.
-const FIRST_HEARTBEAT_PAUSE: Duration = Duration::from_millis(10);
 
 /// How long a replica that is asked to stop has until it is killed, after it was drained.
 const STOP_GRACE: Duration = Duration::from_secs(2);
@@ -92,6 +91,7 @@ struct Inner {
     /// Relaunches, so that healing does not wait behind an addition.
     healers: Crew,
     strays: Mutex<Strays>,
+    ended: Ended,
     shutdown: Shutdown,
 }
 
@@ -108,8 +108,8 @@ impl Supervisor {
         shutdown: Shutdown,
     ) -> std::io::Result<Supervisor> {
         let (crew, healers) = (Crew::start("crew")?, Crew::start("healer")?);
-        let (change, strays) = (Mutex::new(()), Mutex::default());
-        let inner = Inner { fleet, launcher, settings, change, crew, healers, strays, shutdown };
+        let (change, strays, ended) = (Mutex::new(()), Mutex::default(), Ended::default());
+        let inner = Inner { fleet, launcher, settings, change, crew, healers, strays, ended, shutdown };
         Ok(Supervisor { inner: Arc::new(inner) })
     }
 
@@ -128,6 +128,18 @@ impl Supervisor {
         let _change = self.inner.lock_changes();
         self.inner.launcher.prepare()?;
         self.inner.fill(wanted).inspect_err(|_| self.inner.launcher.clean_up())
+    }
+
+    /// Tells `tell` what the launcher notices, see [`Launcher::watch`]. Launches that wait for the first heartbeat of an
+    /// instance that has ended give up on it.
+    pub fn watch(&self, tell: impl Fn(Notice) + Send + Sync + 'static) -> Option<Watch> {
+        let ended = self.inner.ended.clone();
+        self.inner.launcher.watch(Arc::new(move |notice| {
+            if let Notice::Ended(key) = &notice {
+                ended.note(key.clone());
+            }
+            tell(notice);
+        }))
     }
 
     /// Whether the replicas are somebody else's, see [`Launcher::is_fixed`].
@@ -155,13 +167,13 @@ impl Supervisor {
         self.inner.remove(n, hostnames)
     }
 
-    /// Launches a replica that is down, in the background, and tells `done` how that went: how long it took, or why
-    /// it failed. Does nothing and says so when the replica is being worked on, serves or is gone. Tells `done`
+    /// Launches a replica that is down, in the background, and tells `done` how that went: how long each stage took, or
+    /// why it failed. Does nothing and says so when the replica is being worked on, serves or is gone. Tells `done`
     /// whatever happens.
     pub fn relaunch(&self, id: ReplicaId, done: impl FnOnce(Result<Relaunch, LaunchError>) + Send + 'static) {
-        let inner = self.inner.clone();
+        let (inner, asked) = (self.inner.clone(), Instant::now());
         self.inner.healers.run(move || {
-            let outcome = catch_unwind(AssertUnwindSafe(|| inner.relaunch(id)));
+            let outcome = catch_unwind(AssertUnwindSafe(|| inner.relaunch(id, asked)));
             let outcome = outcome.unwrap_or_else(|_| Err(LaunchError("the launch panicked".to_owned())));
             done(match outcome {
                 Err(_) if inner.shutdown.begun() => Ok(Relaunch::NotNeeded),
@@ -195,92 +207,6 @@ impl Supervisor {
         let _change = self.inner.lock_changes();
         if self.inner.settings.on_exit == OnExit::Remove && !self.is_fixed() {
             self.inner.stop_everything(deadline);
-        }
-    }
-}
-
-/// How a relaunch went that did not fail.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Relaunch {
-    /// It serves, this long after work on it began.
-    Serving(Duration),
-    /// There was nothing to do, or somebody else does it.
-    NotNeeded,
-}
-
-impl Inner {
-    /// Launches a recruit or a replica that is down and waits for its first good heartbeat; leaves nothing running
-    /// if that does not come. The caller holds the claim.
-    fn launch(&self, claim: &Claim) -> Result<(), LaunchError> {
-        let id = claim.replica();
-        let Some(replica) = self.fleet.replica(id) else {
-            return Err(LaunchError("the replica is gone".to_owned()));
-        };
-        let order = Order { hostname: replica.hostname, ring_id: id.ring_id, slots: replica.slots };
-        let instance = self.launcher.start(&order).inspect_err(|_| self.suspect_strays())?;
-        self.fleet.set_instance(id, Some(instance.clone()));
-        let first = self.first_heartbeat(id, instance.address);
-        first.map_err(|why| {
-            let mut message = format!("'{}' started but {why}", order.hostname);
-            if let Err(error) = self.stop_instance(id, &instance, None) {
-                message += &format!("; and it could not be stopped: {error}");
-            }
-            LaunchError(message)
-        })
-    }
-
-    fn first_heartbeat(&self, id: ReplicaId, address: SocketAddr) -> Result<(), String> {
-        let heartbeat = Heartbeat::new(&self.settings.heartbeat);
-        let deadline = Instant::now() + self.settings.start_timeout;
-        loop {
-            let Pulse::Missed(why) = heartbeat.pulse(address) else {
-                return Ok(());
-            };
-            if Instant::now() >= deadline {
-                return Err(format!("does not answer after {:?}: {why}", self.settings.start_timeout));
-            }
-            let leaving = |replica: Replica| replica.phase == Phase::Leaving;
-            if self.fleet.replica(id).is_none_or(leaving) {
-                return Err("is not wanted any more".to_owned());
-            }
-            if self.shutdown.sleep(FIRST_HEARTBEAT_PAUSE) {
-                return Err("the balancer is shutting down".to_owned());
-            }
-        }
-    }
-
-    fn stop_instance(
-        &self,
-        id: ReplicaId,
-        instance: &Instance,
-        grace: Option<Duration>,
-    ) -> Result<(), LaunchError> {
-        self.launcher.stop(&instance.key, grace).inspect_err(|_| self.suspect_strays())?;
-        self.fleet.set_instance(id, None);
-        Ok(())
-    }
-
-    fn relaunch(&self, id: ReplicaId) -> Result<Relaunch, LaunchError> {
-        let begun = Instant::now();
-        let Some(claim) = self.fleet.claim(id) else {
-            return Ok(Relaunch::NotNeeded);
-        };
-        let Some(replica) = self.fleet.replica(id).filter(|replica| replica.phase == Phase::Down) else {
-            return Ok(Relaunch::NotNeeded);
-        };
-        if self.shutdown.begun() {
-            return Ok(Relaunch::NotNeeded);
-        }
-        if let Some(old) = &replica.instance {
-            self.stop_instance(id, old, None)?;
-            if self.settings.respawn_name == RespawnName::Random {
-                self.fleet.rename(id, Hostname::random(fastrand::u64(..))).map_err(LaunchError)?;
-            }
-        }
-        self.launch(&claim)?;
-        match self.fleet.admit(&[id]) {
-            0 => Ok(Relaunch::NotNeeded),
-            _ => Ok(Relaunch::Serving(begun.elapsed())),
         }
     }
 }

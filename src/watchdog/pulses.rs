@@ -7,12 +7,21 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::fleet::ReplicaId;
 use crate::heartbeat::{self, Heartbeat, Pulse};
-use crate::replica::Instance;
+use crate::replica::{Hostname, Instance};
 
 /// Heartbeats under way at the same time. A good one takes a millisecond, so one thread serves hundreds of replicas;
 /// one that is not answered holds a thread for the whole timeout, so this many replicas may hang at once before the
 /// others' heartbeats are late.
 const MOST_THREADS: usize = 32;
+
+/// What to ask.
+pub(super) struct Question {
+    pub(super) id: ReplicaId,
+    /// What runs the replica.
+    pub(super) instance: Instance,
+    /// Who it must be if it says who it is.
+    pub(super) expected: Option<Hostname>,
+}
 
 /// A pulse that was taken.
 pub(super) struct Taken {
@@ -26,7 +35,7 @@ pub(super) struct Taken {
 ///
 /// The queue has no bound of its own: the watchdog has at most one question out for each replica.
 pub(super) struct Pulses {
-    questions: Sender<(ReplicaId, Instance)>,
+    questions: Sender<Question>,
 }
 
 impl Pulses {
@@ -47,17 +56,18 @@ impl Pulses {
     }
 
     /// Has a pulse taken soon.
-    pub(super) fn ask(&self, id: ReplicaId, instance: Instance) {
+    pub(super) fn ask(&self, question: Question) {
         // The threads hold the receiver for as long as `self` lives: sending cannot fail.
-        let _ = self.questions.send((id, instance));
+        let _ = self.questions.send(question);
     }
 }
 
-fn take(queue: &Receiver<(ReplicaId, Instance)>, heartbeat: &Heartbeat, answer: &impl Fn(Taken)) {
-    for (id, instance) in queue {
+fn take(queue: &Receiver<Question>, heartbeat: &Heartbeat, answer: &impl Fn(Taken)) {
+    for Question { id, instance, expected } in queue {
+        let ask = || heartbeat.pulse(instance.address, expected.as_ref().map(Hostname::as_str));
         // Whatever happens there is an answer: the watchdog asks about a replica again only after the last one.
-        let pulse = catch_unwind(AssertUnwindSafe(|| heartbeat.pulse(instance.address)))
-            .unwrap_or_else(|_| Pulse::Missed("taking the heartbeat panicked".to_owned()));
+        let pulse = catch_unwind(AssertUnwindSafe(ask))
+            .unwrap_or_else(|_| Pulse::Unknown("taking the heartbeat panicked".to_owned()));
         answer(Taken { id, instance, pulse });
     }
 }

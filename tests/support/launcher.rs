@@ -19,7 +19,7 @@ pub struct FakeLauncher {
 #[derive(Default)]
 struct State {
     /// By key.
-    running: BTreeMap<String, (Order, Backend)>,
+    running: BTreeMap<Arc<str>, (Order, Backend)>,
     next_key: u32,
     taken: BTreeSet<String>,
     /// Names whose launches fail, and how many more times.
@@ -209,7 +209,7 @@ impl Launcher for FakeLauncher {
         let address = backend.address;
         NAMES.lock().unwrap().insert(address.to_string(), name.to_owned());
         state.next_key += 1;
-        let key = state.next_key.to_string();
+        let key: Arc<str> = state.next_key.to_string().into();
         state.running.insert(key.clone(), (order.clone(), backend));
         Ok(Instance { key, address })
     }

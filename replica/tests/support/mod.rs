@@ -31,7 +31,7 @@ pub const HOME: &str = "HTTP/1.1 200 OK\r\n\
     {\"message\":\"Hello from Server: S1\",\"status\":\"successful\"}";
 
 /// The answer to `GET /heartbeat` on a connection that stays open, byte by byte.
-pub const HEARTBEAT: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+pub const HEARTBEAT: &str = "HTTP/1.1 200 OK\r\nX-Server-Id: S1\r\nContent-Length: 0\r\n\r\n";
 
 /// One connection of a client; whatever it waits for, it waits until [`DEADLINE`].
 pub struct Client {

@@ -1,37 +1,34 @@
 //! Replicas as Docker containers, through the `docker` command line.
 //!
 //! Whatever comes near a command line was checked against a pattern first and stands behind `--`; nothing passes
-//! through a shell. Containers are stopped and removed by full id, and only after the engine has confirmed that the
-//! container carries the label of our fleet: what has not is never touched.
+//! through a shell. Containers are stopped and removed by full id, never used twice, and only those that were started
+//! here or that the engine has found by the label of our fleet: what has it not is never touched.
 
-use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, SocketAddr};
+mod container;
+mod events;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
-
 use super::command;
-use super::{LaunchError, Launcher, Order, Survivor};
+use super::{LaunchError, Launcher, Order, Survivor, Tell, Watch};
 use crate::replica::{Hostname, Instance};
-use crate::ring::RingId;
+use container::{Container, FLEET};
 
 /// Longest wait for one call of the CLI. A launch takes a third of a second on an idle machine; an engine that
 /// needs longer than this is not going to answer.
 const CALL_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How often the record is read again when containers went between its two calls.
+const READINGS: usize = 3;
 
 /// How long a removal that somebody else began may take.
 const REMOVAL_WAIT: Duration = Duration::from_secs(5);
 
 /// The port that replicas listen on inside their containers.
 const REPLICA_PORT: u16 = 5000;
-
-/// Label: the name of the fleet that a container belongs to.
-const FLEET: &str = "ringmaster.fleet";
-/// Label: the replica's identity on the ring.
-const RING_ID: &str = "ringmaster.ring-id";
-/// Label: the replica's slots on the ring, as `shape:slot,slot,…`.
-const SLOTS: &str = "ringmaster.slots";
 
 /// How containers are run.
 #[derive(Clone, Debug)]
@@ -48,63 +45,22 @@ pub struct DockerSettings {
     pub memory: String,
     /// Most processes and threads a replica may have.
     pub pids: u32,
+    /// The program that ties a process to ours, see [`crate::leash`]; without one, a process that follows the engine's
+    /// events outlives a balancer that is killed, until the next event.
+    pub leash: Option<PathBuf>,
+}
+
+/// What became of a launch that failed at first.
+enum Settled {
+    /// What stood in its way has been cleared away.
+    TryAgain,
+    /// Somebody else has launched the replica.
+    Runs(Instance),
 }
 
 /// Runs one container for each replica.
 pub struct Docker {
     settings: DockerSettings,
-}
-
-/// What we read of `docker container inspect`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Container {
-    id: String,
-    name: String,
-    state: ContainerState,
-    config: ContainerConfig,
-    network_settings: NetworkSettings,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ContainerState {
-    running: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ContainerConfig {
-    labels: Option<HashMap<String, String>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct NetworkSettings {
-    networks: Option<HashMap<String, Endpoint>>,
-}
-
-#[derive(Deserialize)]
-struct Endpoint {
-    #[serde(rename = "IPAddress")]
-    ip_address: String,
-}
-
-impl Container {
-    fn label(&self, name: &str) -> Option<&str> {
-        self.config.labels.as_ref()?.get(name).map(String::as_str)
-    }
-
-    /// The engine reports names with a leading slash.
-    fn name(&self) -> &str {
-        self.name.trim_start_matches('/')
-    }
-
-    fn instance(&self, network: &str) -> Option<Instance> {
-        let ip: IpAddr = self.network_settings.networks.as_ref()?.get(network)?.ip_address.parse().ok()?;
-        let address = SocketAddr::new(ip, REPLICA_PORT);
-        Some(Instance { key: self.id.clone(), address }).filter(|_| self.state.running)
-    }
 }
 
 impl Docker {
@@ -135,44 +91,69 @@ impl Docker {
         Ok(all.filter(|found| id.is_none_or(|id| id == *found)).map(str::to_owned).collect())
     }
 
-    /// Removes what an earlier or failed launch of ours left under this name.
-    ///
-    /// # Errors
-    /// The name belongs to somebody else, or the engine refuses or does not answer.
-    fn free_name(&self, hostname: &Hostname) -> Result<(), LaunchError> {
+    /// The container of exactly this name, if there is one: its full id, and the fleet that its label says.
+    fn named(&self, hostname: &Hostname) -> Result<Option<(String, String)>, LaunchError> {
         // Inspecting would fail alike for a name that is free and for an engine that is away. A listing does not;
         // its filter matches parts of names, so what it found is compared whole.
         let filter = format!("name={hostname}");
         let format = format!("{{{{.ID}}}} {{{{.Names}}}} {{{{.Label \"{FLEET}\"}}}}");
-        let args = ["ps", "--all", "--no-trunc", "--filter", &filter, "--format", &format];
-        for line in self.docker(&args)?.lines() {
+        let text = self.docker(&["ps", "--all", "--no-trunc", "--filter", &filter, "--format", &format])?;
+        let of_this_name = |line: &str| {
             let mut words = line.splitn(3, ' ');
-            let (id, names, fleet) = (words.next(), words.next().unwrap_or_default(), words.next());
-            if !names.split(',').any(|name| name == hostname.as_str()) {
-                continue;
-            }
-            match id.filter(|_| fleet == Some(&self.settings.fleet)) {
-                Some(id) => self.docker(&["rm", "--force", "--", id])?,
-                None => {
-                    let ours = &self.settings.fleet;
-                    let why =
-                        format!("the name '{hostname}' belongs to a container that is not of fleet '{ours}'");
-                    return Err(LaunchError(why));
-                }
+            let (id, names, fleet) = (words.next()?, words.next()?, words.next().unwrap_or_default());
+            let has_it = names.split(',').any(|name| name == hostname.as_str());
+            has_it.then(|| (id.to_owned(), fleet.to_owned()))
+        };
+        Ok(text.lines().find_map(of_this_name))
+    }
+
+    /// What to do after a launch failed with `error`: `docker run` may have made the container before it failed or was
+    /// given up on, an earlier container may have the name, and somebody else may have launched this replica.
+    fn settle(&self, order: &Order, error: LaunchError) -> Result<Settled, LaunchError> {
+        let with = |why: String| LaunchError(format!("{error}; {why}"));
+        let left = |why| with(format!("and what it left could not be removed: {why}"));
+        let Some((id, fleet)) = self.named(&order.hostname).map_err(left)? else {
+            return match self.ensure_network() {
+                Ok(true) => Ok(Settled::TryAgain),
+                Ok(false) => Err(error),
+                Err(why) => Err(with(why.to_string())),
             };
+        };
+        if fleet != self.settings.fleet {
+            let (name, ours) = (&order.hostname, &self.settings.fleet);
+            let why = format!("the name '{name}' belongs to a container that is not of fleet '{ours}'");
+            return Err(LaunchError(why));
         }
-        Ok(())
+        let found = self.inspect(&[&id]).ok().and_then(|found| found.into_iter().next());
+        let same = found.filter(|container| container.ring_id() == Some(order.ring_id));
+        if let Some(instance) = same.and_then(|container| container.instance(&self.settings.network)) {
+            log::info!("{} runs already, started by somebody else", order.hostname);
+            return Ok(Settled::Runs(instance));
+        }
+        self.docker(&["rm", "--force", "--", &id]).map_err(left)?;
+        // As the engine says that a name is taken. If it says so otherwise one day, the next try comes a second later.
+        match error.0.contains("already in use") {
+            true => Ok(Settled::TryAgain),
+            false => Err(error),
+        }
+    }
+
+    /// Makes the network if it is missing; returns whether it was.
+    fn ensure_network(&self) -> Result<bool, LaunchError> {
+        let DockerSettings { network, fleet, .. } = &self.settings;
+        if self.docker(&["network", "inspect", "--format", "{{.Id}}", "--", network]).is_ok() {
+            return Ok(false);
+        }
+        let label = format!("{FLEET}={fleet}");
+        self.docker(&["network", "create", "--label", &label, "--", network])?;
+        log::info!("made network '{network}'");
+        Ok(true)
     }
 
     fn run(&self, order: &Order) -> Result<String, LaunchError> {
         let name = order.hostname.as_str();
-        let slots: Vec<String> = order.slots.iter().map(usize::to_string).collect();
         let server_id = format!("SERVER_ID={name}");
-        let labels = [
-            format!("{FLEET}={}", self.settings.fleet),
-            format!("{RING_ID}={}", order.ring_id),
-            format!("{SLOTS}={}:{}", self.settings.ring_shape, slots.join(",")),
-        ];
+        let labels = container::record(order, &self.settings.fleet, &self.settings.ring_shape);
         let pids = self.settings.pids.to_string();
         let network = self.settings.network.as_str();
         let mut args = vec!["run", "--detach", "--pull", "never", "--name", name, "--hostname", name];
@@ -195,58 +176,47 @@ impl Docker {
             LaunchError(format!("container {id} ended at once or is not on network '{network}'"))
         })
     }
-
-    fn survivor(&self, container: Container) -> Option<Survivor> {
-        let read = || {
-            let hostname = Hostname::parse(container.name()).ok()?;
-            let ring_id = container.label(RING_ID)?.parse().ok().filter(|id| *id > 0).map(RingId)?;
-            let slots = container.label(SLOTS).and_then(|text| self.recorded_slots(text)).unwrap_or_default();
-            Some(Order { hostname, ring_id, slots })
-        };
-        let Some(order) = read() else {
-            log::warn!(
-                "container '{}' carries our label but no readable record: left alone",
-                container.name()
-            );
-            return None;
-        };
-        let instance = container.instance(&self.settings.network);
-        Some(Survivor { order, key: container.id, instance })
-    }
-
-    fn recorded_slots(&self, label: &str) -> Option<Vec<usize>> {
-        let (shape, slots) = label.split_once(':')?;
-        if shape != self.settings.ring_shape {
-            return None;
-        }
-        slots.split(',').map(|slot| slot.parse().ok()).collect()
-    }
 }
 
 impl Launcher for Docker {
+    fn watch(&self, tell: Tell) -> Option<Watch> {
+        let DockerSettings { fleet, leash, .. } = &self.settings;
+        match events::follow(fleet, leash.clone(), tell) {
+            Ok(watch) => Some(Box::new(watch)),
+            Err(error) => {
+                log::warn!("cannot follow the engine's events, heartbeats go on: {error}");
+                None
+            }
+        }
+    }
+
     fn prepare(&self) -> Result<(), LaunchError> {
-        let DockerSettings { image, network, fleet, .. } = &self.settings;
+        let image = &self.settings.image;
         self.docker(&["version", "--format", "{{.Server.Version}}"])?;
         self.docker(&["image", "inspect", "--format", "{{.Id}}", "--", image]).map_err(|error| {
             LaunchError(format!(
                 "the replicas' image '{image}' is not on this engine ({error}); build or pull it"
             ))
         })?;
-        if self.docker(&["network", "inspect", "--format", "{{.Id}}", "--", network]).is_err() {
-            let label = format!("{FLEET}={fleet}");
-            self.docker(&["network", "create", "--label", &label, "--", network])?;
-            log::info!("made network '{network}'");
-        }
-        Ok(())
+        self.ensure_network().map(drop)
     }
 
     fn survivors(&self) -> Result<Vec<Survivor>, LaunchError> {
-        let ids = self.ours(None)?;
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-        Ok(self.inspect(&ids)?.into_iter().filter_map(|container| self.survivor(container)).collect())
+        let DockerSettings { network, ring_shape, .. } = &self.settings;
+        let mut readings = 1;
+        let containers = loop {
+            let ids = self.ours(None)?;
+            if ids.is_empty() {
+                return Ok(Vec::new());
+            }
+            let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+            // One that went in between makes the whole call fail.
+            match self.inspect(&ids) {
+                Err(_) if readings < READINGS => readings += 1,
+                outcome => break outcome?,
+            }
+        };
+        Ok(containers.into_iter().filter_map(|it| it.survivor(network, ring_shape)).collect())
     }
 
     fn taken_names(&self) -> Result<BTreeSet<String>, LaunchError> {
@@ -256,24 +226,22 @@ impl Launcher for Docker {
     }
 
     fn start(&self, order: &Order) -> Result<Instance, LaunchError> {
+        let launch = || self.run(order).and_then(|id| self.find(&id));
         let tell = |error: LaunchError| LaunchError(format!("container '{}': {error}", order.hostname));
-        // What an earlier launch of ours left under this name would be in the way.
-        self.free_name(&order.hostname)?;
-        self.run(order).and_then(|id| self.find(&id)).map_err(|error| {
-            // `docker run` may have made the container before it failed, or before it was given up on.
-            match self.free_name(&order.hostname) {
-                Ok(_) => tell(error),
-                Err(left) => {
-                    tell(LaunchError(format!("{error}; and what it left could not be removed: {left}")))
-                }
-            }
-        })
+        let first = match launch() {
+            Ok(instance) => return Ok(instance),
+            Err(error) => self.settle(order, error).map_err(tell)?,
+        };
+        match first {
+            Settled::Runs(instance) => Ok(instance),
+            Settled::TryAgain => launch().or_else(|error| match self.settle(order, error).map_err(tell)? {
+                Settled::Runs(instance) => Ok(instance),
+                Settled::TryAgain => Err(tell(LaunchError("somebody else keeps taking its name".to_owned()))),
+            }),
+        }
     }
 
     fn stop(&self, key: &str, grace: Option<Duration>) -> Result<(), LaunchError> {
-        if self.ours(Some(key))?.is_empty() {
-            return Ok(());
-        }
         if let Some(grace) = grace {
             // Its failure is no reason to go on waiting: removal by force follows in any case.
             let seconds = grace.as_secs().max(1).to_string();

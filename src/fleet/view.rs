@@ -1,0 +1,85 @@
+//! What the fleet shows of a replica to those outside.
+
+use std::time::Instant;
+
+use crate::replica::{Hostname, Instance};
+use crate::ring::RingId;
+
+/// One replica, for as long as it is a member: through relaunches and changes of name, and never used again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ReplicaId {
+    /// Its identity on the ring; free for another replica once this one has gone.
+    pub ring_id: RingId,
+    /// Counts all replicas that this process ever had, so that two that followed each other on the same ring
+    /// identity are told apart.
+    pub(super) serial: u64,
+}
+
+/// Where a replica stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// Part of an addition that is not complete: not listed, not routed to, ours to take back.
+    Joining,
+    /// A member that does not serve: not launched yet, failed, or being relaunched.
+    Down,
+    /// A member in the ring.
+    Serving,
+    /// Out of the ring for good, finishing what it holds.
+    Leaving,
+}
+
+/// A replica as it was at one moment.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    /// Who it is.
+    pub id: ReplicaId,
+    /// What it is called.
+    pub hostname: Hostname,
+    /// Where it stands.
+    pub phase: Phase,
+    /// What runs it, if anything does.
+    pub instance: Option<Instance>,
+    /// Requests it holds.
+    pub in_flight: usize,
+    /// Whether somebody holds the claim on it.
+    pub claimed: bool,
+    /// Its slots on the ring, in the order of its virtual servers.
+    pub slots: Vec<usize>,
+    /// How many slots of the ring it answers for at the moment: its own, and those before them whose replicas are away.
+    pub owned_slots: usize,
+    /// What keeps it from serving, if it failed lately.
+    pub trouble: Option<Trouble>,
+}
+
+/// Why a replica is down, and what will be done about it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Trouble {
+    /// Failures in a row, without a minute of health between them.
+    pub failures: u32,
+    /// When it is launched again, if that is not under way already.
+    pub next_try: Option<Instant>,
+    /// What went wrong last.
+    pub last_error: String,
+}
+
+impl Trouble {
+    /// Whether it has failed again and again, so that its launches are put off.
+    pub fn is_crash_loop(&self) -> bool {
+        self.failures > 1
+    }
+}
+
+/// What whoever watches a replica has to know of it.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// Who it is.
+    pub id: ReplicaId,
+    /// What it is called.
+    pub hostname: Hostname,
+    /// Where it stands.
+    pub phase: Phase,
+    /// What runs it, if anything does.
+    pub instance: Option<Instance>,
+    /// Whether somebody holds the claim on it.
+    pub claimed: bool,
+}

@@ -1,0 +1,107 @@
+//! What the watchdog thinks of one replica.
+
+use std::time::{Duration, Instant};
+
+use super::health::{Health, Standing, Threshold};
+use super::schedule::Schedule;
+use crate::fleet::{Phase, Trouble, Watched};
+use crate::replica::Instance;
+
+/// The part of a circle that spreads any number of points over it evenly, one after another: the golden section.
+const GOLDEN: f64 = 0.618_033_988_749_895;
+
+/// Replicas that are not beyond doubt are asked so many times as often.
+const HASTE: u32 = 5;
+
+/// An opinion; it lasts as long as the replica is a member, through all its relaunches.
+pub(super) struct Opinion {
+    pub(super) health: Health,
+    /// The incarnation that `health` is about.
+    pub(super) instance: Option<Instance>,
+    /// It is known to have ended.
+    pub(super) ended: bool,
+    /// Where in the interval its heartbeats are, from 0 to 1.
+    place: f64,
+    pub(super) next_pulse: Instant,
+    last_pulse: Instant,
+    /// A pulse is being taken.
+    pub(super) asked: bool,
+    /// It is being launched.
+    pub(super) relaunching: bool,
+    pub(super) schedule: Schedule,
+    /// Since when it is down, if it was ever up.
+    pub(super) failure: Option<Failure>,
+    /// It has failed and is in the ring all the same, because too many have.
+    pub(super) spared: bool,
+    /// It is being replaced while others are spared.
+    pub(super) replaced_in_panic: bool,
+}
+
+/// A failure, for whoever reads of its end.
+pub(super) struct Failure {
+    pub(super) noticed: Instant,
+    /// How long it had not been known to be well by then.
+    pub(super) unwell_for: Duration,
+    pub(super) why: String,
+}
+
+impl Opinion {
+    /// Of a replica that is new here, the `k`th that there ever was.
+    pub(super) fn new(k: u32, threshold: Threshold, longest_pause: Duration, now: Instant) -> Opinion {
+        Opinion {
+            health: Health::unknown(threshold, now),
+            instance: None,
+            ended: false,
+            place: (f64::from(k) * GOLDEN).fract(),
+            next_pulse: now,
+            last_pulse: now,
+            asked: false,
+            relaunching: false,
+            schedule: Schedule::new(longest_pause),
+            failure: None,
+            spared: false,
+            replaced_in_panic: false,
+        }
+    }
+
+    /// Takes in what runs the replica now. A new incarnation starts with a clean slate: well if it serves, since it has
+    /// just been asked, or else unknown.
+    pub(super) fn meet(&mut self, replica: &Watched, threshold: Threshold, now: Instant) {
+        let serves = replica.phase == Phase::Serving;
+        if self.instance != replica.instance {
+            self.instance = replica.instance.clone();
+            (self.ended, self.asked, self.spared) = (false, false, false);
+            self.health = Health::unknown(threshold, now);
+            self.next_pulse = now;
+        }
+        if serves && !self.spared && self.health.standing() != Standing::Well {
+            self.health = Health::well(threshold, now);
+            self.schedule.serves(now);
+            self.replaced_in_panic = false;
+        }
+    }
+
+    /// A pulse is being taken, and the next is due in the next interval. Each replica has its own place in the interval,
+    /// counted from `epoch`, so that heartbeats are spread over it and stay so.
+    pub(super) fn ask(&mut self, interval: Duration, epoch: Instant, now: Instant) {
+        self.asked = true;
+        self.last_pulse = now;
+        let soonest = (now + interval / 2).saturating_duration_since(epoch);
+        let intervals = (soonest.as_secs_f64() / interval.as_secs_f64() - self.place).floor() + 1.0;
+        self.next_pulse = epoch + interval.mul_f64((intervals + self.place).max(0.0));
+    }
+
+    /// One that is not beyond doubt is asked again sooner.
+    pub(super) fn hurry(&mut self, interval: Duration, now: Instant) {
+        let is_open = !self.health.is_sound() && self.health.standing() != Standing::Failed;
+        if is_open || self.spared {
+            self.next_pulse = self.next_pulse.min((self.last_pulse + interval / HASTE).max(now));
+        }
+    }
+
+    /// What keeps it from serving, in the words of the fleet.
+    pub(super) fn trouble(&self, last_error: &str) -> Trouble {
+        let (failures, next_try) = (self.schedule.failures(), self.schedule.next());
+        Trouble { failures, next_try, last_error: last_error.to_owned() }
+    }
+}

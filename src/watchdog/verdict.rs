@@ -1,0 +1,209 @@
+//! What is concluded from what is told: who has failed, who is well again, how a launch went.
+
+use std::time::{Duration, Instant};
+
+use super::LONGEST_WAIT;
+use super::health::{Standing, Transition};
+use super::opinion::Failure;
+use super::pulses::Taken;
+use super::rounds::Rounds;
+use crate::fleet::{Phase, ReplicaId, Watched};
+use crate::forward::Unreached;
+use crate::heartbeat::{Miss, Pulse};
+use crate::launcher::LaunchError;
+use crate::supervisor::{Relaunch, Stages};
+
+impl Rounds {
+    /// Takes in a pulse, unless it is about an incarnation that has been replaced meanwhile; whether that gives something
+    /// to do.
+    pub(super) fn weigh(&mut self, taken: &Taken, now: Instant) -> bool {
+        let Some(replica) = self.fleet.watch(taken.id) else {
+            return false;
+        };
+        let interval = self.settings.interval;
+        let Some(opinion) = self.opinions.get_mut(&taken.id) else {
+            return false;
+        };
+        if opinion.instance.as_ref() != Some(&taken.instance) {
+            return false;
+        }
+        opinion.asked = false;
+        if opinion.relaunching || opinion.ended {
+            return false;
+        }
+        if let Pulse::Unknown(why) = &taken.pulse {
+            log::warn!("{} could not be asked for a heartbeat: {why}", replica.hostname);
+        }
+        let was_sound = opinion.health.is_sound();
+        let transition = opinion.health.observe(&taken.pulse, now);
+        opinion.hurry(interval, now);
+        match transition {
+            Some(Transition::Fell { miss, .. }) => self.fell(&replica, &miss, now),
+            Some(Transition::Rose) => self.rose(&replica, now),
+            None => {
+                let accepts = !matches!(&taken.pulse, Pulse::Missed(miss) if !miss.accepts);
+                if !accepts && opinion.spared {
+                    self.take_out(&replica, "it does not accept connections any more".to_owned(), now);
+                }
+                return !was_sound || !matches!(taken.pulse, Pulse::Good(_));
+            }
+        }
+        true
+    }
+
+    /// A replica has missed too many heartbeats: it leaves the ring, unless too many have.
+    fn fell(&mut self, replica: &Watched, miss: &Miss, now: Instant) {
+        if replica.phase == Phase::Serving && miss.accepts && self.is_panic(&self.fleet.watched()) {
+            if !self.in_panic {
+                log::warn!(
+                    "panic: more than {} % of the replicas miss heartbeats together; those that accept connections stay \
+                     in the ring",
+                    self.settings.panic.percent
+                );
+                self.set_panic(true);
+            }
+            log::warn!("{} does not answer, and stays in the ring for now: {}", replica.hostname, miss.why);
+            if let Some(opinion) = self.opinions.get_mut(&replica.id) {
+                opinion.spared = true;
+            }
+            return;
+        }
+        self.take_out(replica, miss.why.clone(), now);
+    }
+
+    fn rose(&mut self, replica: &Watched, now: Instant) {
+        if let Some(opinion) = self.opinions.get_mut(&replica.id) {
+            (opinion.failure, opinion.spared, opinion.replaced_in_panic) = (None, false, false);
+            opinion.schedule.serves(now);
+        }
+        if self.fleet.admit(&[replica.id]) > 0 {
+            self.fleet.set_trouble(replica.id, None);
+            log::info!("{} serves again, without a relaunch", replica.hostname);
+        } else {
+            log::info!("{} answers again", replica.hostname);
+        }
+    }
+
+    /// A replica has failed: it is out of the ring, or was, and is launched again after the pause that is its due.
+    pub(super) fn take_out(&mut self, replica: &Watched, why: String, now: Instant) {
+        if let Some(instance) = &replica.instance {
+            self.fleet.fail(replica.id, instance);
+        }
+        let Some(opinion) = self.opinions.get_mut(&replica.id) else {
+            return;
+        };
+        opinion.spared = false;
+        let unwell_for = opinion.health.unwell_for(now);
+        let pause = opinion.schedule.died(now);
+        let (name, unwell) = (&replica.hostname, unwell_for.as_secs_f64());
+        log::warn!("{name} failed, last well {unwell:.2} s ago: {why}");
+        if !pause.is_zero() {
+            log::warn!("{name} is in a crash loop, next try in {} s, last error: {why}", pause.as_secs());
+        }
+        self.fleet.set_trouble(replica.id, Some(opinion.trouble(&why)));
+        // It may have left the ring before it was known to have failed.
+        let noticed = opinion.failure.take().map_or(now, |earlier| earlier.noticed);
+        opinion.failure = Some(Failure { noticed, unwell_for, why });
+    }
+
+    /// A request could not connect; whether that gives something to do.
+    pub(super) fn suspect(&mut self, suspicion: &Unreached, now: Instant) -> bool {
+        let serves = |replica: &Watched| {
+            replica.phase == Phase::Serving
+                && replica.instance.as_ref().is_some_and(|instance| instance.address == suspicion.address)
+        };
+        let Some(replica) = self.fleet.watch(suspicion.id).filter(serves) else {
+            return false;
+        };
+        let opinion = self.opinion(&replica, now);
+        opinion.next_pulse = now;
+        if !suspicion.is_gone {
+            // It may only have more to do than it can; its heartbeat will tell.
+            return true;
+        }
+        let miss = Miss { why: format!("a request could not connect: {}", suspicion.why), accepts: false };
+        let transition = opinion.health.doubt(miss.clone(), now);
+        if transition.is_some() || opinion.spared {
+            self.take_out(&replica, miss.why, now);
+            return true;
+        }
+        let (needed, unwell_for) = (opinion.health.needed(), opinion.health.unwell_for(now));
+        opinion.failure = Some(Failure { noticed: now, unwell_for, why: miss.why.clone() });
+        let left = replica.instance.as_ref().is_some_and(|instance| self.fleet.fail(replica.id, instance));
+        if left {
+            log::warn!(
+                "{} is out of the ring until it has answered {needed} heartbeats: {}",
+                replica.hostname,
+                miss.why
+            );
+        }
+        true
+    }
+
+    /// An instance has ended.
+    pub(super) fn bury(&mut self, key: &str, now: Instant) {
+        let has_key =
+            |replica: &Watched| replica.instance.as_ref().is_some_and(|instance| *instance.key == *key);
+        // What somebody holds the claim on is being launched or stopped by them, and they find out.
+        let is_ours = |replica: &Watched| {
+            !replica.claimed && matches!(replica.phase, Phase::Serving | Phase::Down) && has_key(replica)
+        };
+        let Some(replica) = self.fleet.watched().into_iter().find(is_ours) else {
+            return;
+        };
+        let opinion = self.opinion(&replica, now);
+        let is_news = opinion.health.standing() != Standing::Failed || opinion.spared;
+        opinion.health.ended(now);
+        opinion.ended = true;
+        if is_news {
+            self.take_out(&replica, "it has ended".to_owned(), now);
+        }
+    }
+
+    /// Takes in how a relaunch went.
+    pub(super) fn note(&mut self, id: ReplicaId, outcome: Result<Relaunch, LaunchError>, now: Instant) {
+        let Some(opinion) = self.opinions.get_mut(&id) else {
+            return;
+        };
+        opinion.relaunching = false;
+        let name = self.fleet.watch(id).map(|replica| replica.hostname.to_string()).unwrap_or_default();
+        match outcome {
+            Ok(Relaunch::Serving(stages)) => {
+                opinion.schedule.serves(now);
+                opinion.replaced_in_panic = false;
+                self.fleet.set_trouble(id, None);
+                match opinion.failure.take() {
+                    Some(failure) => log::info!("{name} relaunched: {}", life_story(&failure, stages, now)),
+                    None => log::info!("{name} joined, launched in {:.2} s", total(stages).as_secs_f64()),
+                }
+            }
+            // Somebody else is at it, or the program is ending: no reason to ask again at once.
+            Ok(Relaunch::NotNeeded) => opinion.schedule.postpone(now + LONGEST_WAIT),
+            Err(error) => {
+                let pause = opinion.schedule.launch_failed(now).as_secs();
+                self.fleet.set_trouble(id, Some(opinion.trouble(&error.0)));
+                log::error!("cannot launch {name}: crash loop, next try in {pause} s, last error: {error}");
+            }
+        }
+    }
+}
+
+fn total(stages: Stages) -> Duration {
+    stages.waited + stages.removed + stages.started + stages.answered
+}
+
+/// Where the time went between the last good heartbeat of one life and the first request of the next.
+fn life_story(failure: &Failure, stages: Stages, now: Instant) -> String {
+    let seconds = |time: Duration| format!("{:.3}", time.as_secs_f64());
+    format!(
+        "noticed {} s after it was last well ({}), waited {} s, removed {} s, started {} s, first heartbeat {} s; {} s out \
+         of the ring",
+        seconds(failure.unwell_for),
+        failure.why,
+        seconds(stages.waited),
+        seconds(stages.removed),
+        seconds(stages.started),
+        seconds(stages.answered),
+        seconds(now.saturating_duration_since(failure.noticed)),
+    )
+}
