@@ -50,7 +50,7 @@ impl Inner {
     }
 
     fn adopt_one(&self, survivor: Survivor) -> Option<(ReplicaId, Hostname)> {
-        let Survivor { order: Order { hostname, ring_id, slots }, key, instance } = survivor;
+        let Survivor { order: Order { hostname, ring_id, slots }, instance, .. } = survivor;
         let restored =
             self.fleet.restore(hostname.clone(), ring_id, &slots, instance.clone()).or_else(|why| {
                 // Its identity is another's, which only hands other than ours can have brought about. It keeps its name.
@@ -62,11 +62,9 @@ impl Inner {
             });
         match restored {
             Ok(id) => {
-                // What has exited would be in the way of its successor if that gets another name.
-                if instance.is_none()
-                    && let Err(error) = self.launcher.stop(&key, None)
-                {
-                    log::warn!("cannot remove what is left of {hostname}: {error}");
+                // What is left of it is its record until the launch of its next life clears it away.
+                if instance.is_none() {
+                    log::info!("{hostname} of an earlier run has ended, it is launched again");
                 }
                 Some((id, hostname))
             }

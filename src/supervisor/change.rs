@@ -182,8 +182,10 @@ impl Inner {
             move || -> Result<(), LaunchError> {
                 let busy = || LaunchError("somebody else works on it".to_owned());
                 let _claim = inner.fleet.claim_within(id, Instant::now() + CLAIM_WAIT).ok_or_else(busy)?;
-                if let Some(instance) = inner.fleet.replica(id).and_then(|replica| replica.instance) {
-                    inner.stop_instance(id, &instance, grace)?;
+                match inner.fleet.watch(id).and_then(|replica| replica.instance) {
+                    Some(instance) => inner.stop_instance(id, &instance, grace)?,
+                    // The remains of an earlier life may be there still.
+                    None => inner.suspect_strays(),
                 }
                 inner.fleet.dismiss(id);
                 log::info!("{hostname} stopped");

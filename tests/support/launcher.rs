@@ -116,6 +116,8 @@ impl FakeLauncher {
             survivors.push(Survivor { order: order.clone(), key: key.clone(), instance });
         }
         state.survivors = survivors;
+        // The next launch clears what is left of them away.
+        state.running.retain(|_, (order, _)| !exited.contains(&order.hostname.as_str()));
     }
 
     /// What an earlier run left.
