@@ -1,5 +1,6 @@
 //! The whole program as a value: everything is wired together here, started in order, and stopped in order.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -8,10 +9,11 @@ use crossbeam_channel::Receiver;
 
 use crate::admin::Admin;
 use crate::config::{self, Settings};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Phase};
 use crate::forward::{Forwarder, Report};
 use crate::front::Front;
 use crate::launcher::{Docker, Fixed, Launcher, Processes};
+use crate::listening;
 use crate::shutdown::Shutdown;
 use crate::supervisor::Supervisor;
 use crate::watchdog::Watchdog;
@@ -22,6 +24,9 @@ const LONGEST_HAND_OVER: Duration = Duration::from_secs(2);
 /// Our own program, which also serves as the replica and as the leash; this path leads to it also after the file was
 /// replaced.
 const OURSELVES: &str = "/proc/self/exe";
+
+/// Time between two looks whether the replicas serve before a predecessor is relieved.
+const READY_LOOK: Duration = Duration::from_millis(10);
 
 /// A running balancer.
 pub struct Server {
@@ -35,16 +40,17 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a balancer. It listens when this returns; replicas come up meanwhile and join as they do.
+    /// Starts a balancer. It listens when this returns; replicas come up meanwhile and join as they do. One that is to
+    /// take over listens only when they have.
     ///
     /// # Errors
     /// What could not be started and why. Replicas that this has started are stopped then, as at any end.
     pub fn start(settings: &Settings, launcher: Box<dyn Launcher>) -> Result<Server, String> {
         // First of all the port: if it is taken, no replica is touched.
         let listen = settings.listen;
-        let socket =
-            TcpListener::bind(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
-        Server::start_on(socket, settings, launcher)
+        let socket = listening::open(listen, settings.take_over)
+            .map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+        Server::start_with(socket, settings, launcher, settings.take_over)
     }
 
     /// Starts a balancer on a socket that listens already, whatever the settings say about that.
@@ -55,6 +61,16 @@ impl Server {
         socket: TcpListener,
         settings: &Settings,
         launcher: Box<dyn Launcher>,
+    ) -> Result<Server, String> {
+        // Clients wait here already: nobody else serves them.
+        Server::start_with(socket, settings, launcher, false)
+    }
+
+    fn start_with(
+        socket: TcpListener,
+        settings: &Settings,
+        launcher: Box<dyn Launcher>,
+        waits_for_replicas: bool,
     ) -> Result<Server, String> {
         let address = socket.local_addr().map_err(|error| format!("cannot listen: {error}"))?;
         let no_threads = |error| format!("cannot serve on {address}: {error}");
@@ -69,7 +85,12 @@ impl Server {
             Watchdog::start(fleet.clone(), supervisor.clone(), settings.watchdog.clone(), shutdown.clone());
         let admin = Admin::new(supervisor.clone(), fleet.clone());
         let forwarder = Forwarder::new(fleet.clone(), &settings.forward, reports(watchdog.as_ref().ok()));
-        let front = Front::open(socket, admin, forwarder, &settings.front, shutdown.clone());
+        let ready = match waits_for_replicas {
+            true => wait_for_replicas(&fleet, Instant::now() + settings.supervisor.start_timeout, &shutdown),
+            false => Ok(()),
+        };
+        let front =
+            ready.and_then(|()| Front::open(socket, admin, forwarder, &settings.front, shutdown.clone()));
         match (watchdog, front) {
             (Ok(watchdog), Ok(front)) => {
                 log::info!("listening on {address}");
@@ -128,6 +149,7 @@ impl Server {
     /// Ends it: no new connections, requests under way are answered, then the replicas go.
     pub fn stop(self) {
         log::info!("shutting down");
+        self.front.stop_admitting();
         self.shutdown.begin();
         let deadline = Instant::now() + self.drain_timeout;
         self.front.close(deadline);
@@ -142,6 +164,20 @@ fn reports(watchdog: Option<&Watchdog>) -> Report {
     match watchdog.map(Watchdog::suspect) {
         Some(suspect) => Box::new(suspect),
         None => Box::new(|_| {}),
+    }
+}
+
+/// Waits until every replica serves, or at the end of the time that they have for starting, until one does.
+fn wait_for_replicas(fleet: &Fleet, deadline: Instant, shutdown: &Shutdown) -> io::Result<()> {
+    loop {
+        let replicas = fleet.replicas();
+        let serving = replicas.iter().filter(|replica| replica.phase == Phase::Serving).count();
+        if serving == replicas.len() || (serving > 0 && Instant::now() >= deadline) {
+            return Ok(());
+        }
+        if Instant::now() >= deadline || shutdown.sleep(READY_LOOK) {
+            return Err(io::Error::other("no replica serves, so nobody is relieved"));
+        }
     }
 }
 

@@ -81,6 +81,48 @@ fn an_answer_that_was_in_flight_says_that_the_connection_ends() {
 }
 
 #[test]
+fn who_has_connected_before_the_end_is_answered() {
+    let (launcher, _) = slow_replicas();
+    for _ in 0..5 {
+        let server = TestServer::start("--drain-timeout 600s", launcher.clone());
+        let mut clients: Vec<_> = (0..64).map(|_| server.connect()).collect();
+        for client in &mut clients {
+            client.send(&request_bytes("GET", "/now", &[], b""));
+        }
+        // Most of them wait in the socket's queue, or behind another for a thread.
+        server.stop();
+        for client in &mut clients {
+            assert_eq!(client.answer(false).status, 200);
+        }
+    }
+}
+
+#[test]
+fn a_client_that_pauses_is_told_that_the_connection_ends() {
+    let (launcher, gate) = slow_replicas();
+    let server = TestServer::start("--drain-timeout 600s", launcher);
+    let address = server.address;
+    let (mut slow, mut idle) = (server.connect(), server.connect());
+    let mut silent = server.connect();
+    for client in [&mut idle, &mut silent] {
+        assert_eq!(client.request("GET", "/now", &[], b"").status, 200);
+    }
+    slow.send(&request_bytes("GET", "/slow", &[], b""));
+    wait_for("the request to be there", || gate.waiting() == 1);
+    thread::scope(|scope| {
+        let stop = scope.spawn(|| server.stop());
+        wait_for("new connections to be refused", || TcpStream::connect(address).is_err());
+        let late = idle.request("POST", "/now", &[], b"x");
+        assert_eq!((late.status, late.header("connection")), (200, Some("close")));
+        gate.open();
+        assert_eq!(slow.answer(false).header("connection"), Some("close"));
+        // It never says anything, and does not hold up the end.
+        assert!(silent.is_ended());
+        stop.join().unwrap();
+    });
+}
+
+#[test]
 fn a_request_without_end_does_not_block_the_end() {
     let (launcher, gate) = slow_replicas();
     let server = TestServer::start("--drain-timeout 200ms", launcher.clone());

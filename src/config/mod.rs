@@ -52,6 +52,8 @@ pub enum Invocation {
 pub struct Settings {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Whether another balancer that listens there is to be relieved.
+    pub take_over: bool,
     /// How many replicas it starts with.
     pub replicas: usize,
     /// The ring they stand on.
@@ -145,6 +147,7 @@ fn settings(given: &Given) -> Result<Settings, String> {
         heartbeat::Settings { timeout: time("heartbeat-timeout", 60)?, path: heartbeat_path(given)? };
     Ok(Settings {
         listen: given.address("listen")?,
+        take_over: given.choice("take-over", &[("no", false), ("yes", true)])?,
         replicas,
         ring,
         launcher,

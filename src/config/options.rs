@@ -27,8 +27,14 @@ const fn setting(
 }
 
 /// All settings, in the order in which `--help` shows them.
-pub(super) const SETTINGS: [Setting; 37] = [
+pub(super) const SETTINGS: [Setting; 38] = [
     setting("listen", "ADDR:PORT", "127.0.0.1:5000", "where the balancer listens"),
+    setting(
+        "take-over",
+        "KIND",
+        "no",
+        "yes: listen beside a balancer that runs, which is then to be stopped",
+    ),
     setting("replicas", "N", "3", "how many replicas to start with"),
     setting("launcher", "KIND", "process", "process (children), docker (containers) or static (run already)"),
     setting("backends", "HOST:PORT,…", "", "static: the servers"),

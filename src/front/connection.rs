@@ -120,6 +120,26 @@ pub(super) fn sever_all(peers: &HashSet<SocketAddr>, local_port: u16) {
     copies.filter(|copy| is_one(copy.0)).for_each(|copy| Socket(copy).sever(Parting::AtOnce));
 }
 
+/// The clients with a connection to our port that have sent nothing that waits to be read.
+pub(super) fn silent(local_port: u16) -> HashSet<SocketAddr> {
+    let is_ours = |descriptor| peer_at(descriptor, local_port).is_some();
+    let copies = open_descriptors().filter(|&descriptor| is_ours(descriptor)).filter_map(duplicate);
+    copies.filter(|copy| !has_unread(copy)).filter_map(|copy| peer_at(copy.0, local_port)).collect()
+}
+
+/// Whether the client has sent something that nobody has read yet.
+fn has_unread(socket: &Duplicate) -> bool {
+    recv(socket.0, &mut [0], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT).is_ok_and(|n| n > 0)
+}
+
+/// How many connections to our port this process has.
+pub(super) fn count_open(local_port: u16) -> usize {
+    open_descriptors()
+        .filter_map(|descriptor| peer_at(descriptor, local_port))
+        .collect::<HashSet<SocketAddr>>()
+        .len()
+}
+
 /// How many connections to our port have ended at both sides and still have their descriptors.
 pub(super) fn dead(local_port: u16) -> usize {
     let is_ours = |descriptor| {

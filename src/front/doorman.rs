@@ -52,7 +52,7 @@ const REOPENINGS: RangeInclusive<Duration> = Duration::from_millis(500)..=Durati
 
 /// What a round of visits showed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Round {
+pub(super) enum Round {
     /// The pool started threads: somebody may have been waiting.
     Grown,
     /// An idle thread took the visit: nobody can be waiting.
@@ -105,7 +105,7 @@ pub(super) fn start(
 
 /// Makes connections until one more does not make the pool start a thread; returns what that showed, and how many it
 /// made.
-fn let_in(door: SocketAddr) -> (Round, u64) {
+pub(super) fn let_in(door: SocketAddr) -> (Round, u64) {
     let (mut round, mut visits) = (Round::Unserved, 0);
     let (mut batch, mut idle_seen, mut given_up) = (1, 0, 0);
     // A pool that miscounts does so for as long as a thread takes to wake up; it is asked twice.

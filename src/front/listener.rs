@@ -2,23 +2,33 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{Backlog, listen};
 use tiny_http::{Request, Server};
 
 use super::incoming::Incoming;
+use super::survey::Survey;
 use super::turns::Turns;
-use crate::shutdown::Shutdown;
+use crate::listening;
 
 /// Descriptors that must be free before accepting begins: a server without them would stop at its first client.
 const SPARE_DESCRIPTORS: usize = 4;
+
+/// How long those who have come before the end may take to be let in: a queue that is full takes a fraction of it, a
+/// client far away a few hundred milliseconds to complete its connection. One that never does (a port scan) is not
+/// waited for any longer.
+const LAST_ADMISSIONS: Duration = Duration::from_secs(1);
+
+/// Pause between two looks whether anybody is left.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// Receives requests from one socket for as long as the program runs.
 pub(super) struct Listener {
@@ -26,7 +36,8 @@ pub(super) struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     turns: Arc<Turns>,
-    shutdown: Shutdown,
+    /// Accepting ends, and is not to begin again.
+    ending: AtomicBool,
     /// Every server that was started. One that no longer accepts still serves the connections it has.
     servers: Mutex<Vec<Arc<Server>>>,
     lost: AtomicBool,
@@ -41,14 +52,12 @@ impl Listener {
         socket: TcpListener,
         idle_timeout: Duration,
         turns: Arc<Turns>,
-        shutdown: Shutdown,
     ) -> io::Result<(Arc<Listener>, JoinHandle<()>)> {
         let socket = tune(socket, idle_timeout)?;
         raise_descriptor_limit();
         let address = socket.local_addr()?;
-        let servers = Mutex::default();
-        let listener =
-            Arc::new(Listener { socket, address, turns, shutdown, servers, lost: AtomicBool::new(false) });
+        let (ending, lost) = (AtomicBool::new(false), AtomicBool::new(false));
+        let listener = Arc::new(Listener { socket, address, turns, ending, servers: Mutex::default(), lost });
         let receiver = listener.clone().open()?;
         Ok((listener, receiver))
     }
@@ -63,8 +72,30 @@ impl Listener {
         SocketAddr::new(ip, self.address.port())
     }
 
+    /// Lets in who has come already and nobody else. Closing the socket at once would cut off those who wait in its
+    /// queue, and whose requests may have arrived.
+    pub(super) fn hold_off(&self) {
+        self.ending.store(true, Relaxed);
+        if let Err(error) = listening::hold_off(&self.socket) {
+            log::debug!("clients that come in this moment may be cut off: {error}");
+        }
+        let (survey, deadline) = (Survey::of(self.own_door()), Instant::now() + LAST_ADMISSIONS);
+        let is_coming = || survey.as_ref().is_ok_and(|survey| survey.sees_handshakes().unwrap_or(false));
+        // In this order: who is no longer on the way is in the queue.
+        while (is_coming() || self.has_queue()) && Instant::now() < deadline {
+            thread::sleep(LOOK);
+        }
+    }
+
+    /// Whether connections wait to be accepted.
+    fn has_queue(&self) -> bool {
+        let mut looked_at = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        poll(&mut looked_at, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+
     /// Takes no new connections; those that there are go on being served.
     pub(super) fn close(&self) {
+        self.ending.store(true, Relaxed);
         let halves = self.socket.try_clone().map(|socket| TcpStream::from(OwnedFd::from(socket)));
         if let Err(error) = halves.and_then(|socket| socket.shutdown(std::net::Shutdown::Read)) {
             log::warn!("cannot close the listening socket: {error}");
@@ -75,6 +106,7 @@ impl Listener {
     ///
     /// tiny_http ends accepting at the first error, and a socket that does not wait gives one as soon as nobody is there.
     pub(super) fn pause(&self) -> io::Result<TcpListener> {
+        self.ending.store(true, Relaxed);
         self.socket.set_nonblocking(true)?;
         // Wakes the call that is waiting.
         drop(TcpStream::connect(self.own_door()));
@@ -115,7 +147,7 @@ impl Listener {
                 Ok(request) => self.take_in(request),
                 // tiny_http has no error kind of its own for being released.
                 Err(error) if error.to_string() == "thread unblocked" => return,
-                Err(_) if self.shutdown.begun() => {}
+                Err(_) if self.ending.load(Relaxed) => {}
                 Err(error) => {
                     log::warn!("accepting connections failed: {error}");
                     self.lost.store(true, Relaxed);
@@ -139,7 +171,7 @@ impl Listener {
     /// Starts a new tiny_http server on the same socket: tiny_http stops accepting after any error of `accept`, and
     /// without a word when it cannot duplicate a socket. The old one goes on with the connections it has.
     pub(super) fn reopen(self: &Arc<Self>) {
-        if self.shutdown.begun() {
+        if self.ending.load(Relaxed) {
             return;
         }
         log::warn!("connections are no longer accepted: beginning again");

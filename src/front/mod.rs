@@ -12,6 +12,7 @@ mod connection;
 mod doorman;
 mod ended;
 mod exchange;
+mod farewell;
 #[doc(hidden)]
 pub mod fuzzing;
 mod incoming;
@@ -37,6 +38,13 @@ use crate::shutdown::Shutdown;
 use listener::Listener;
 use turns::Turns;
 use warden::{Limits, Post, Surplus};
+
+/// How long a client that has a connection may be silent at the end until the connection is ended. Clients that are
+/// busy send again at once; this covers their pauses, and the time that a request is on its way.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// The same when a successor takes over in place: new clients have to wait meanwhile.
+const SHORT_GRACE: Duration = Duration::from_millis(100);
 
 /// How the front behaves.
 #[derive(Clone, Debug)]
@@ -75,7 +83,7 @@ impl Front {
         &self.worn_out
     }
 
-    /// Opens the front on a socket that listens.
+    /// Opens the front on a socket, which listens from now on if it did not before.
     ///
     /// # Errors
     /// The socket cannot be set up, or the system has no threads for it.
@@ -89,8 +97,7 @@ impl Front {
         let surplus = Surplus::default();
         let queues = workers::start(settings, admin, forwarder, surplus.clone(), shutdown.clone())?;
         let turns = Turns::new(Box::new(move |arrival| queues.put(arrival)));
-        let (listener, receiver) =
-            Listener::start(socket, settings.idle_timeout, turns.clone(), shutdown.clone())?;
+        let (listener, receiver) = Listener::start(socket, settings.idle_timeout, turns.clone())?;
         let closed = Shutdown::default();
         let (asked, told) = (listener.clone(), listener.clone());
         let doorman = doorman::start(
@@ -111,6 +118,14 @@ impl Front {
         Ok(Front { listener, turns, receiver, doorman, warden, closed, shutdown, worn_out })
     }
 
+    /// Lets nobody new in, without turning anybody away yet; who has come already is let in before this returns. It
+    /// comes before `shutdown`, so that clients who are told to come anew do not meet a door about to close.
+    pub fn stop_admitting(&self) {
+        // Whoever tiny_http has forgotten: afterwards the doorman cannot come in either.
+        doorman::let_in(self.listener.own_door());
+        self.listener.hold_off();
+    }
+
     /// Leaves the front to a successor: the socket stays open, and who comes meanwhile waits in its queue. What was
     /// accepted is answered, until `deadline`. `shutdown` must have begun.
     ///
@@ -118,20 +133,21 @@ impl Front {
     /// The socket cannot be kept; the front is closed then.
     pub fn hand_over(self, deadline: Instant) -> io::Result<TcpListener> {
         let socket = self.listener.pause();
-        self.finish(deadline);
+        self.finish(SHORT_GRACE, deadline);
         socket
     }
 
-    /// Closes the front: no new connections, and whatever was accepted is answered, until `deadline`. `shutdown` must
-    /// have begun.
+    /// Closes the front: no new connections, and whoever is connected is served until told that this is the end, or
+    /// silent, or until `deadline`. `shutdown` must have begun.
     pub fn close(self, deadline: Instant) {
         self.listener.close();
-        self.finish(deadline);
+        self.finish(GRACE, deadline);
     }
 
-    fn finish(self, deadline: Instant) {
+    fn finish(self, grace: Duration, deadline: Instant) {
         debug_assert!(self.shutdown.begun(), "the front closes when the program ends");
-        let busy = self.turns.wait_until_quiet(deadline);
+        let port = self.listener.own_door().port();
+        let busy = farewell::serve_to_the_end(&self.turns, port, grace, deadline);
         if busy > 0 {
             log::warn!("{busy} requests are still under way at the end of the drain timeout");
         }

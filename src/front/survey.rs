@@ -28,6 +28,9 @@ const ESTABLISHED: u8 = 1;
 const CLOSE_WAIT: u8 = 8;
 const STATES: u32 = 1 << ESTABLISHED | 1 << CLOSE_WAIT;
 
+/// A client has asked for a connection, and the last word of that is on its way.
+const HANDSHAKE: u32 = 1 << 3;
+
 const TCP: u8 = 6;
 
 /// Sizes of `nlmsghdr` and `inet_diag_msg`, and where `tcp_info` has `tcpi_bytes_acked` and `tcpi_bytes_received`.
@@ -77,22 +80,44 @@ impl Survey {
     /// # Errors
     /// The kernel does not answer, or not in a way that is understood.
     pub(super) fn take(&self) -> io::Result<Vec<Seen>> {
-        let descriptor = self.socket.as_raw_fd();
-        send(descriptor, &question(self.family as u8, self.port), MsgFlags::empty())?;
         let mut seen = Vec::new();
+        self.ask(STATES, |body| {
+            seen.extend(read_connection(body)?);
+            Ok(())
+        })?;
+        Ok(seen)
+    }
+
+    /// Whether connections are about to come about.
+    ///
+    /// # Errors
+    /// As [`Survey::take`].
+    pub(super) fn sees_handshakes(&self) -> io::Result<bool> {
+        let mut seen = false;
+        self.ask(HANDSHAKE, |_| {
+            seen = true;
+            Ok(())
+        })?;
+        Ok(seen)
+    }
+
+    /// Asks for the connections in `states` and hands on what the kernel says of each.
+    fn ask(&self, states: u32, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        let descriptor = self.socket.as_raw_fd();
+        send(descriptor, &question(self.family as u8, self.port, states), MsgFlags::empty())?;
         // The kernel answers in parts of 32 KiB at most.
         let mut buffer = vec![0; 64 * 1024];
         loop {
             let n = recv(descriptor, &mut buffer, MsgFlags::empty())?;
-            if !read_part(&buffer[..n], &mut seen)? {
-                return Ok(seen);
+            if !read_part(&buffer[..n], &mut each)? {
+                return Ok(());
             }
         }
     }
 }
 
 /// `nlmsghdr` and `inet_diag_req_v2`.
-fn question(family: u8, port: u16) -> Vec<u8> {
+fn question(family: u8, port: u16, states: u32) -> Vec<u8> {
     const LENGTH: u32 = 72;
     let mut bytes = Vec::with_capacity(LENGTH as usize);
     bytes.extend_from_slice(&LENGTH.to_ne_bytes());
@@ -101,21 +126,21 @@ fn question(family: u8, port: u16) -> Vec<u8> {
     // Sequence number and port id are for those who ask several things at once.
     bytes.extend_from_slice(&[0; 8]);
     bytes.extend_from_slice(&[family, TCP, WANT_INFO, 0]);
-    bytes.extend_from_slice(&STATES.to_ne_bytes());
+    bytes.extend_from_slice(&states.to_ne_bytes());
     bytes.extend_from_slice(&port.to_be_bytes());
     bytes.resize(LENGTH as usize, 0);
     bytes
 }
 
 /// Reads one part of the answer; whether more will come.
-fn read_part(mut part: &[u8], seen: &mut Vec<Seen>) -> io::Result<bool> {
+fn read_part(mut part: &[u8], each: &mut impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<bool> {
     while part.len() >= HEADER {
         let length = number32(part, 0)? as usize;
         let body = part.get(HEADER..length).ok_or_else(malformed)?;
         match number16(part, 4)? {
             DONE => return Ok(false),
             ERROR => return Err(io::Error::from_raw_os_error(-(number32(body, 0)? as i32))),
-            BY_FAMILY => seen.extend(read_connection(body)?),
+            BY_FAMILY => each(body)?,
             _ => {}
         }
         part = part.get(aligned(length)..).unwrap_or_default();
@@ -210,12 +235,16 @@ mod tests {
     #[test]
     fn an_answer_that_is_none_is_an_error_and_no_panic() {
         let mut seen = Vec::new();
-        assert!(read_part(&[], &mut seen).unwrap());
+        let mut each = |body: &[u8]| {
+            seen.extend(read_connection(body)?);
+            Ok(())
+        };
+        assert!(read_part(&[], &mut each).unwrap());
         for length in [0_u32, 15, 16, 17, 1000] {
             for kind in [BY_FAMILY, ERROR, 77] {
                 let mut bytes = [length.to_ne_bytes().as_slice(), &kind.to_ne_bytes()].concat();
                 bytes.resize(17, 0xff);
-                let read = read_part(&bytes, &mut seen);
+                let read = read_part(&bytes, &mut each);
                 assert!(read.is_err() || (kind == 77 && length >= 16), "{length} {kind}");
             }
         }

@@ -17,10 +17,6 @@ use super::incoming::Incoming;
 /// handful. A connection with more is ended.
 const MOST_PARKED: usize = 32;
 
-/// How long there must have been no request until nobody is taken to be about to send one. Clients that keep their
-/// connection have been told with their last answer that it ends, and need a moment to take that in.
-const QUIET: Duration = Duration::from_millis(100);
-
 /// What takes a request whose turn it is.
 pub(super) type Onward = Box<dyn Fn(Arrival) + Send + Sync>;
 
@@ -116,9 +112,9 @@ impl Turns {
         self.lock().busy.keys().copied().collect()
     }
 
-    /// Waits until no request has been under way for [`QUIET`], at most until `deadline`; returns how many
+    /// Waits until no request has been under way for a time of `quiet`, at most until `deadline`; returns how many
     /// connections still have one.
-    pub(super) fn wait_until_quiet(&self, deadline: Instant) -> usize {
+    pub(super) fn wait_until_quiet(&self, quiet: Duration, deadline: Instant) -> usize {
         let mut connections = self.lock();
         let (mut arrived, mut since) = (connections.arrived, Instant::now());
         loop {
@@ -126,10 +122,14 @@ impl Turns {
                 (arrived, since) = (connections.arrived, Instant::now());
             }
             let now = Instant::now();
-            if now >= deadline || now - since >= QUIET {
+            if now >= deadline || now - since >= quiet {
                 return connections.busy.len();
             }
-            let wait = QUIET.min(deadline - now);
+            let wait = match connections.busy.is_empty() {
+                true => (quiet - (now - since)).min(deadline - now),
+                // Told of the end of the last one.
+                false => deadline - now,
+            };
             connections = self.idle.wait_timeout(connections, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
     }

@@ -58,11 +58,12 @@ impl Response {
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Client { stream, buffer: Vec::new() }
+        Client::try_connect(address).unwrap()
+    }
+
+    /// Connects, or the error with which nobody let it in.
+    pub fn try_connect(address: SocketAddr) -> io::Result<Client> {
+        Ok(Client::over(TcpStream::connect(address)?))
     }
 
     /// Connects from this port, which may have been used a moment ago; from any if it is 0. Fails where the system

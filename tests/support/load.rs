@@ -1,18 +1,31 @@
 //! Clients that ask for `/home` without pause.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use super::client::request_bytes;
-use super::{Client, wait_for};
+use super::{Client, Response, wait_for};
 
-/// Clients on keep-alive connections, each of which asks again as soon as it is answered.
+/// Clients each of which asks again as soon as it is answered.
 pub struct Load {
     shared: Arc<Shared>,
     clients: Vec<JoinHandle<()>>,
+}
+
+/// What a client does about its connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Habit {
+    /// It keeps one for as long as it lasts, and goes when that ends.
+    Stay,
+    /// It keeps one for as long as it lasts, and then makes another, as HTTP clients do. A request is sent once more if
+    /// a connection that had served before ends without any answer to it.
+    Return,
+    /// It makes one for each request.
+    MakeNew,
 }
 
 #[derive(Default)]
@@ -28,7 +41,7 @@ pub struct Seen {
     pub answers: BTreeMap<String, usize>,
     /// Everything else that happened, in words.
     pub failures: Vec<String>,
-    /// Connections that ended while a request was out, before any part of its answer came.
+    /// Connections that ended while a request was out, before any part of its answer came; requests sent once more.
     pub cut: usize,
 }
 
@@ -43,6 +56,21 @@ impl Load {
     /// Starts so many clients, each until the load is stopped.
     pub fn start(address: SocketAddr, clients: usize) -> Load {
         Load::limited(address, clients, usize::MAX)
+    }
+
+    /// Starts so many clients of this habit, each until the load is stopped.
+    pub fn of(habit: Habit, address: SocketAddr, clients: usize) -> Load {
+        let shared = Arc::new(Shared::default());
+        let clients = (0..clients)
+            .map(|_| {
+                let shared = shared.clone();
+                thread::spawn(move || match habit {
+                    Habit::Stay => shared.ask(Client::connect(address), usize::MAX),
+                    Habit::Return | Habit::MakeNew => shared.ask_on(habit, address),
+                })
+            })
+            .collect();
+        Load { shared, clients }
     }
 
     /// Starts so many clients, each for so many requests.
@@ -91,30 +119,67 @@ impl Shared {
             if self.stop.load(SeqCst) {
                 return;
             }
-            let answer = match client.try_send(&request) {
-                Ok(()) => client.try_answer(false),
-                Err(error) => Err(error),
-            };
-            let mut seen = self.seen.lock().unwrap();
-            match answer {
-                Ok(answer) if answer.status == 200 => {
-                    let text = answer.json()["message"].as_str().unwrap().to_owned();
-                    let name = text.trim_start_matches("Hello from Server: ").to_owned();
-                    *seen.answers.entry(name).or_default() += 1;
-                    if answer.header("connection") == Some("close") {
+            match ask_once(&mut client, &request) {
+                Ok(answer) => {
+                    if self.note(&answer) {
                         return;
                     }
                 }
-                Ok(answer) => seen.failures.push(format!("{}: {}", answer.status, answer.text())),
                 Err(_) if client.has_nothing_received() => {
-                    seen.cut += 1;
+                    self.seen.lock().unwrap().cut += 1;
                     return;
                 }
-                Err(error) => {
-                    seen.failures.push(error.to_string());
-                    return;
-                }
+                Err(error) => return self.note_failure(error.to_string()),
             }
         }
     }
+
+    /// Asks until it is stopped, on as many connections as that takes. Goes on after failures.
+    fn ask_on(&self, habit: Habit, address: SocketAddr) {
+        let closing: &[_] = if habit == Habit::MakeNew { &[("Connection", "close")] } else { &[] };
+        let request = request_bytes("GET", "/home", closing, b"");
+        let mut kept: Option<Client> = None;
+        while !self.stop.load(SeqCst) {
+            let is_reused = kept.is_some();
+            let connected = kept.take().map_or_else(|| Client::try_connect(address), Ok);
+            let mut client = match connected {
+                Ok(client) => client,
+                Err(error) => {
+                    self.note_failure(format!("connecting: {error}"));
+                    continue;
+                }
+            };
+            match ask_once(&mut client, &request) {
+                Ok(answer) => {
+                    if !self.note(&answer) {
+                        kept = Some(client);
+                    }
+                }
+                // It is asked once more on a new connection, where this is a failure.
+                Err(_) if is_reused && client.has_nothing_received() => self.seen.lock().unwrap().cut += 1,
+                Err(error) => self.note_failure(format!("asking: {error}")),
+            }
+        }
+    }
+
+    /// Takes in an answer; whether it says that its connection ends.
+    fn note(&self, answer: &Response) -> bool {
+        if answer.status == 200 {
+            let text = answer.json()["message"].as_str().unwrap().to_owned();
+            let name = text.trim_start_matches("Hello from Server: ").to_owned();
+            *self.seen.lock().unwrap().answers.entry(name).or_default() += 1;
+        } else {
+            self.note_failure(format!("{}: {}", answer.status, answer.text()));
+        }
+        answer.header("connection") == Some("close")
+    }
+
+    fn note_failure(&self, what: String) {
+        self.seen.lock().unwrap().failures.push(what);
+    }
+}
+
+fn ask_once(client: &mut Client, request: &[u8]) -> io::Result<Response> {
+    client.try_send(request)?;
+    client.try_answer(false)
 }
