@@ -1,6 +1,6 @@
 //! A client on one keep-alive connection.
 
-use std::io::{BufReader, Error, ErrorKind, Read, Result, Write};
+use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -35,10 +35,18 @@ impl Client {
     /// # Errors
     /// Nobody is there.
     pub fn connect(address: SocketAddr) -> Result<Client> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        Client::connect_with(address, PATIENCE)
+    }
+
+    /// Connects, for answers that may take as long as `patience`.
+    ///
+    /// # Errors
+    /// Nobody is there.
+    pub fn connect_with(address: SocketAddr, patience: Duration) -> Result<Client> {
+        let stream = TcpStream::connect_timeout(&address, patience)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
         Ok(Client { stream: BufReader::with_capacity(BUFFER, stream) })
     }
 
@@ -47,8 +55,26 @@ impl Client {
     /// # Errors
     /// There was no whole answer.
     pub fn get(&mut self, path: &str) -> Result<Answer> {
-        self.send(&format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n"))?;
+        self.send_get(path)?;
         self.answer()
+    }
+
+    /// One GET; `None` when the connection ends with not a single byte of an answer.
+    ///
+    /// # Errors
+    /// There was no whole answer, or none in time.
+    pub fn get_or_silence(&mut self, path: &str) -> Result<Option<Answer>> {
+        let sent = self.send_get(path);
+        match sent.and_then(|()| Ok(!self.stream.fill_buf()?.is_empty())) {
+            Ok(true) => self.answer().map(Some),
+            Ok(false) => Ok(None),
+            Err(error) if is_end(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn send_get(&mut self, path: &str) -> Result<()> {
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n"))
     }
 
     /// One request with a short body.
@@ -100,4 +126,9 @@ impl Client {
         let body = Body::new(&head, &mut self.stream);
         Ok((head, body))
     }
+}
+
+/// Whether a connection that fails so is at its end, rather than slow.
+fn is_end(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe)
 }

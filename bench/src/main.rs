@@ -1,12 +1,14 @@
-//! Measures Ringmaster: beside other balancers, with long bodies, and over long times.
+//! Measures Ringmaster: beside other balancers, with long bodies, over long times, and under faults at random.
 
 mod backend;
+mod chaos;
 mod client;
 mod compare;
 mod http;
 mod idle;
 mod interrupt;
 mod options;
+mod paced;
 mod payload;
 mod peers;
 mod process;
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Job::Backend(options) => backend::run(options).map(|()| true),
         Job::Compare(options) => prepare().and_then(|()| compare::run(options)),
         Job::Streams(options) => prepare().and_then(|()| streams::run(options)),
+        Job::Chaos(options) => prepare().and_then(|()| chaos::run(options)),
         Job::Soak(options) => prepare().and_then(|()| soak::run(options)),
     };
     match outcome {

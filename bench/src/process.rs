@@ -63,6 +63,12 @@ impl Process {
         Pid::from_raw(self.child.id().cast_signed())
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        // Until it is dropped it is a child of ours, running or dead: its number is not given to another.
+        let _ = kill(self.pid(), signal);
+    }
+
     /// What it printed so far.
     pub fn output(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
@@ -135,7 +141,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = kill(self.pid(), Signal::SIGTERM);
+        self.signal(Signal::SIGTERM);
         let until = Instant::now() + GRACE;
         while self.ended().is_none() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));

@@ -2,7 +2,6 @@
 //! fleet. No client that behaves may notice, and the balancer must not grow.
 
 mod faults;
-mod paced;
 mod slow;
 mod verdict;
 
@@ -15,10 +14,10 @@ use anyhow::{Context, Result, ensure};
 use crate::client::Client;
 use crate::interrupt;
 use crate::options;
+use crate::paced::{Clients, Counts, OnSilence};
 use crate::process::{Folder, Process, free_address, ringmaster};
 use crate::vitals::{self, Vitals};
 use faults::Faults;
-use paced::{Clients, Counts};
 use slow::{Kind, SlowClients};
 use verdict::Verdict;
 
@@ -74,8 +73,8 @@ pub fn run(options: &options::Soak) -> Result<bool> {
         "full load: {full:.0} answers/s by {CLIENTS} clients; now {half:.0}/s for {} minutes",
         options.minutes
     );
-    let clients =
-        Clients::start(balancer.address, CLIENTS, Some(Duration::from_secs_f64(CLIENTS as f64 / half)));
+    let interval = Duration::from_secs_f64(CLIENTS as f64 / half);
+    let clients = Clients::start(balancer.address, CLIENTS, Some(interval), OnSilence::Lose);
     let mut faults = Faults::new(balancer.id());
     let mut slow_totals = slow::Counts::default();
     let mut run = Run {
@@ -103,7 +102,7 @@ pub fn run(options: &options::Soak) -> Result<bool> {
 
 fn full_throughput(address: SocketAddr) -> Result<f64> {
     let begin = Instant::now();
-    let clients = Clients::start(address, CLIENTS, None);
+    let clients = Clients::start(address, CLIENTS, None, OnSilence::Lose);
     interrupt::pause(FULL_TIME)?;
     let Counts { answers, wrong, failures, .. } = clients.stop();
     ensure!(wrong == 0 && answers > 0, "of {answers} answers at full load {wrong} were wrong: {failures:?}");

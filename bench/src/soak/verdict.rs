@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::paced::Counts;
+use crate::paced::Counts;
 use crate::vitals::Vitals;
 
 /// Growth that means nothing beside the tenth that is allowed anyway: a few threads that have just been needed,
@@ -46,7 +46,7 @@ pub fn in_words(vitals: Vitals) -> String {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { answers, wrong, failures, slowest, slow } = &self.counts;
+        let Counts { answers, wrong, failures, slowest, slow, .. } = &self.counts;
         let slowest = slowest.as_secs_f64();
         writeln!(
             f,

@@ -1,13 +1,18 @@
 //! The command line.
 
+mod chaos;
+mod given;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use lexopt::{Arg, Parser, ValueExt};
+use lexopt::Arg;
+
+pub use chaos::{Chaos, ReplicaKind};
+use given::{Given, unknown};
 
 /// What `bench --help` prints.
 pub const HELP: &str = "\
@@ -29,11 +34,20 @@ bench soak      half load for a long time, while replicas are killed and clients
     --slow KIND,KIND,..    slow clients: drip, silent, half-body, deaf, reset; all or none (all)
     --log FILE             the balancer's log
     --url HOST:PORT        a balancer that already runs: nothing is killed, its process is not looked at
+bench chaos     random kills, hangs, changes and engine failures under load, then a look at what must hold
+    --seconds N            how long things happen (30)
+    --seed N               the order in which they do (random; always printed)
+    --launcher KIND        what the replicas are: process or docker (process)
+    --replicas N           replicas in the beginning, 4 to 50 (6)
+    --clients N            keep-alive clients (16)
+    --every MS             time between two requests of a client (20)
+    --image NAME           docker: image of the replicas (ringmaster-server)
+    --log FILE             the balancer's log
 bench backend   the server that compare puts behind the balancers
     --listen ADDR          (127.0.0.1:0)
     --end-with-stdin       end when standard input does
 
-compare, streams and soak take --ringmaster PATH; otherwise it is the `ringmaster` beside this program.
+compare, streams, soak and chaos take --ringmaster PATH; otherwise it is the `ringmaster` beside this program.
 ";
 
 /// Most connections of one measurement: what the other balancers are set up for.
@@ -56,6 +70,8 @@ pub enum Job {
     Streams(Streams),
     /// Run for long.
     Soak(Soak),
+    /// Let everything happen.
+    Chaos(Chaos),
 }
 
 /// Options of `bench backend`.
@@ -119,57 +135,21 @@ pub struct Soak {
 /// # Errors
 /// One line that says what is wrong with it.
 pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Job> {
-    let mut given = Given { parser: Parser::from_args(args) };
-    match given.parser.next()? {
+    let mut given = Given::new(args);
+    match given.first()? {
         Some(Arg::Value(word)) => match word.to_str() {
             Some("backend") => backend(&mut given),
             Some("compare") => compare(&mut given),
             Some("streams") => streams(&mut given),
             Some("soak") => soak(&mut given),
+            Some("chaos") => chaos::read(&mut given),
             Some("help") => Ok(Job::Help),
-            _ => bail!("there are compare, streams, soak and backend; see --help"),
+            _ => bail!("there are compare, streams, soak, chaos and backend; see --help"),
         },
         Some(Arg::Long("help") | Arg::Short('h')) => Ok(Job::Help),
         Some(other) => Err(other.unexpected().into()),
-        None => bail!("what is to be done? compare, streams, soak or backend; see --help"),
+        None => bail!("what is to be done? compare, streams, soak, chaos or backend; see --help"),
     }
-}
-
-struct Given {
-    parser: Parser,
-}
-
-impl Given {
-    /// The next flag's name.
-    fn flag(&mut self) -> Result<Option<String>> {
-        match self.parser.next()? {
-            None => Ok(None),
-            Some(Arg::Long(name)) => Ok(Some(name.to_owned())),
-            Some(Arg::Short('h')) => Ok(Some("help".to_owned())),
-            Some(other) => Err(other.unexpected().into()),
-        }
-    }
-
-    fn path(&mut self) -> Result<PathBuf> {
-        Ok(self.parser.value()?.into())
-    }
-
-    fn parsed<T: FromStr>(&mut self, flag: &str) -> Result<T> {
-        let text = self.parser.value()?.string()?;
-        text.parse().ok().with_context(|| format!("--{flag} {text}: not understood"))
-    }
-
-    fn at_least<T: FromStr + PartialOrd + std::fmt::Display>(&mut self, flag: &str, least: T) -> Result<T> {
-        let value: T = self.parsed(flag)?;
-        if value < least {
-            bail!("--{flag} {value}: must be {least} or more");
-        }
-        Ok(value)
-    }
-}
-
-fn unknown<T>(flag: &str) -> Result<T> {
-    bail!("there is no --{flag} here; see --help")
 }
 
 fn backend(given: &mut Given) -> Result<Job> {
@@ -288,6 +268,8 @@ mod tests {
             panic!("no streams")
         };
         assert_eq!((options.bytes, options.ringmaster), (1 << 29, PathBuf::from("/bin/x")));
+        let Ok(Job::Chaos(options)) = job("chaos --launcher docker --seed 7") else { panic!("no chaos") };
+        assert_eq!((options.launcher, options.seed, options.replicas), (ReplicaKind::Docker, Some(7), 6));
     }
 
     #[test]
@@ -300,6 +282,8 @@ mod tests {
             "compare --rounds 0",
             "compare --only x",
             "streams --x",
+            "chaos --replicas 3",
+            "chaos --launcher static",
         ] {
             assert!(job(line).is_err(), "{line}");
         }
