@@ -10,13 +10,13 @@ use crossbeam_channel::Receiver;
 use crate::admin::Admin;
 use crate::config::{self, Settings};
 use crate::fleet::{Fleet, Phase};
-use crate::forward::{Forwarder, Report};
+use crate::forward::{Forwarder, Lines, Report};
 use crate::front::Front;
 use crate::launcher::{Docker, Fixed, Launcher, Processes};
 use crate::listening;
 use crate::shutdown::Shutdown;
 use crate::supervisor::Supervisor;
-use crate::watchdog::Watchdog;
+use crate::watchdog::{Scene, Watchdog};
 
 /// How long requests may take to end when a successor is to take over; new clients wait meanwhile.
 const LONGEST_HAND_OVER: Duration = Duration::from_secs(2);
@@ -81,10 +81,12 @@ impl Server {
             Supervisor::new(fleet.clone(), launcher, settings.supervisor.clone(), shutdown.clone())
                 .map_err(no_threads)?;
         supervisor.open(settings.replicas).map_err(|error| error.to_string())?;
-        let watchdog =
-            Watchdog::start(fleet.clone(), supervisor.clone(), settings.watchdog.clone(), shutdown.clone());
+        let lines = Lines::default();
+        let watched = Scene { fleet: fleet.clone(), supervisor: supervisor.clone(), lines: lines.clone() };
+        let watchdog = Watchdog::start(watched, settings.watchdog.clone(), shutdown.clone());
         let admin = Admin::new(supervisor.clone(), fleet.clone());
-        let forwarder = Forwarder::new(fleet.clone(), &settings.forward, reports(watchdog.as_ref().ok()));
+        let forwarder =
+            Forwarder::new(fleet.clone(), &settings.forward, lines, reports(watchdog.as_ref().ok()));
         let ready = match waits_for_replicas {
             true => wait_for_replicas(&fleet, Instant::now() + settings.supervisor.start_timeout, &shutdown),
             false => Ok(()),

@@ -201,6 +201,19 @@ fn a_request_is_tried_on_three_replicas_at_most_and_on_none_twice() {
 }
 
 #[test]
+fn dead_replicas_do_not_count_among_the_three() {
+    let (server, launcher, _asked) =
+        scripted("--replicas 6", |_, name, stream| answer_with_name(name, stream));
+    for name in ["server_1", "server_2", "server_3", "server_4", "server_5"] {
+        launcher.at(name, |backend| backend.kill());
+    }
+    // Wherever the first begins on the ring, it may meet all of the dead.
+    for _ in 0..20 {
+        assert_eq!(server.get("/").text(), "server_6");
+    }
+}
+
+#[test]
 fn an_outage_does_not_multiply_what_the_replicas_have_to_do() {
     let (server, _launcher, asked) = scripted("--replicas 3", |_, _, stream| hang_up(stream));
     let mut client = server.connect();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use ureq::Agent;
 
 use super::Settings;
+use super::lines::Lines;
 use super::trip::{Progress, Trip};
 use super::wire::Dialler;
 use crate::dial;
@@ -26,6 +27,7 @@ const REQUEST_HEAD_LIMIT: usize = 64 * 1024;
 /// The lock here covers a push or a pop.
 pub(super) struct Agents {
     settings: Settings,
+    lines: Lines,
     idle: Arc<Mutex<Vec<Carrier>>>,
 }
 
@@ -36,22 +38,26 @@ struct Carrier {
 }
 
 impl Agents {
-    pub(super) fn new(settings: &Settings) -> Agents {
-        Agents { settings: settings.clone(), idle: Arc::default() }
+    pub(super) fn new(settings: &Settings, lines: Lines) -> Agents {
+        Agents { settings: settings.clone(), lines, idle: Arc::default() }
     }
 
     /// A client like those of [`Agents::check_out`], but without any connection yet.
     pub(super) fn check_out_new(&self, deadline: Instant, streams: bool) -> CheckedOut {
         // In the place of another, so that there are never more than are needed at once.
         drop(self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop());
-        self.hand_out(Carrier::new(&self.settings), deadline, streams)
+        self.hand_out(self.carrier(), deadline, streams)
     }
 
     /// A client that nobody else uses, for a request whose answer must have begun at `deadline`; `streams` if its body
     /// comes as it is forwarded.
     pub(super) fn check_out(&self, deadline: Instant, streams: bool) -> CheckedOut {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        self.hand_out(idle.unwrap_or_else(|| Carrier::new(&self.settings)), deadline, streams)
+        self.hand_out(idle.unwrap_or_else(|| self.carrier()), deadline, streams)
+    }
+
+    fn carrier(&self) -> Carrier {
+        Carrier::new(&self.settings, self.lines.clone())
     }
 
     fn hand_out(&self, carrier: Carrier, deadline: Instant, streams: bool) -> CheckedOut {
@@ -61,7 +67,7 @@ impl Agents {
 }
 
 impl Carrier {
-    fn new(settings: &Settings) -> Carrier {
+    fn new(settings: &Settings, lines: Lines) -> Carrier {
         // The wire keeps the limits of time.
         let config = dial::config()
             .allow_non_standard_methods(true)
@@ -74,7 +80,7 @@ impl Carrier {
             .max_idle_age(IDLE_AGE)
             .build();
         let trip = Trip::new(settings);
-        let dialler = Dialler::new(trip.clone(), settings.connect_timeout);
+        let dialler = Dialler::new(trip.clone(), settings.connect_timeout, lines);
         Carrier { agent: Agent::with_parts(config, dialler, dial::KnownAddress), trip }
     }
 }

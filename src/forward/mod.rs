@@ -12,6 +12,7 @@ mod attempt;
 mod body;
 mod budget;
 mod headers;
+mod lines;
 mod trip;
 mod wire;
 
@@ -31,11 +32,16 @@ use agents::{Agents, CheckedOut};
 use attempt::{Failed, Retry, attempt};
 pub use body::{Body, REPLAYABLE, Stream};
 use budget::Budget;
+pub use lines::Lines;
 use trip::Trip;
 
-/// Most replicas that one request is tried on. Two failures in a row are a bad moment, three are an outage, and an
+/// Most living replicas that one request is tried on. Two failures in a row are a bad moment, three are an outage, and an
 /// outage must not triple the load on what still lives.
 const MOST_ATTEMPTS: usize = 3;
+
+/// Most replicas that one request is tried on, those included that could not be reached or have left the ring since: they
+/// are not loaded by it, and there may be several of them before the first that lives. More are an outage as well.
+const MOST_TRIED: usize = 10;
 
 /// Bounds on the way to a replica.
 #[derive(Clone, Debug)]
@@ -158,12 +164,13 @@ pub struct Forwarder {
 }
 
 impl Forwarder {
-    /// A forwarder to the replicas of `fleet`, which tells `report` of those that it cannot connect to.
-    pub fn new(fleet: Fleet, settings: &Settings, report: Report) -> Forwarder {
+    /// A forwarder to the replicas of `fleet`, which enters its connections in `lines` and tells `report` of replicas that
+    /// it cannot connect to.
+    pub fn new(fleet: Fleet, settings: &Settings, lines: Lines, report: Report) -> Forwarder {
         Forwarder {
             fleet,
             report,
-            agents: Agents::new(settings),
+            agents: Agents::new(settings, lines),
             request_timeout: settings.request_timeout,
             budget: Mutex::new(Budget::new(Instant::now())),
         }
@@ -188,7 +195,8 @@ impl Forwarder {
         let request_id = balance::random_request_id();
         let mut tried = Vec::new();
         let mut last = Failed::of(Failure::NoReplica, Retry::Free);
-        while tried.len() < MOST_ATTEMPTS && last.retry != Retry::No {
+        let mut attempts = 0;
+        while attempts < MOST_ATTEMPTS && tried.len() < MOST_TRIED && last.retry != Retry::No {
             let (lease, new) = match self.fleet.lease(request_id, &tried) {
                 Some(lease) => (Some(lease), false),
                 // The only replica may have closed the connection just when the request was sent on it.
@@ -217,6 +225,7 @@ impl Forwarder {
             if last.retry == Retry::AtCost && !self.fleet.serves_at(replica, address) {
                 last.retry = Retry::Free;
             }
+            attempts += usize::from(last.retry != Retry::Free);
         }
         Err(last.failure)
     }

@@ -7,6 +7,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -16,6 +17,7 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Error, Timeout};
 
+use super::lines::{Line, Lines};
 use super::trip::{Progress, Trip};
 
 /// Makes connections that report to one [`Trip`].
@@ -23,11 +25,12 @@ use super::trip::{Progress, Trip};
 pub(super) struct Dialler {
     trip: Trip,
     connect_timeout: Duration,
+    lines: Lines,
 }
 
 impl Dialler {
-    pub(super) fn new(trip: Trip, connect_timeout: Duration) -> Dialler {
-        Dialler { trip, connect_timeout }
+    pub(super) fn new(trip: Trip, connect_timeout: Duration, lines: Lines) -> Dialler {
+        Dialler { trip, connect_timeout, lines }
     }
 }
 
@@ -50,7 +53,7 @@ impl Connector for Dialler {
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
         Ok(Some(Wire {
-            stream,
+            line: self.lines.enter(*address, stream),
             buffers,
             trip: self.trip.clone(),
             read_limit: Duration::MAX,
@@ -64,7 +67,7 @@ impl Connector for Dialler {
 /// A connection to a replica.
 #[derive(Debug)]
 pub(super) struct Wire {
-    stream: TcpStream,
+    line: Arc<Line>,
     buffers: LazyBuffers,
     trip: Trip,
     /// What the system was told last.
@@ -79,7 +82,7 @@ pub(super) struct Wire {
 impl Wire {
     /// What a look at the socket says that takes nothing and does not wait.
     fn peek(&self, start: &mut [u8]) -> Result<usize, Errno> {
-        recv(self.stream.as_raw_fd(), start, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT)
+        recv(self.line.stream.as_raw_fd(), start, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT)
     }
 
     /// Whether the replica has said that it does not want the request (300 and above), or ended the connection. News that
@@ -95,7 +98,7 @@ impl Wire {
 
     fn limit_read(&mut self, limit: Duration) -> io::Result<()> {
         if !is_as_good_as(self.read_limit, limit) {
-            self.stream.set_read_timeout(Some(limit))?;
+            self.line.stream.set_read_timeout(Some(limit))?;
             self.read_limit = limit;
         }
         Ok(())
@@ -103,7 +106,7 @@ impl Wire {
 
     fn limit_write(&mut self, limit: Duration) -> io::Result<()> {
         if !is_as_good_as(self.write_limit, limit) {
-            self.stream.set_write_timeout(Some(limit))?;
+            self.line.stream.set_write_timeout(Some(limit))?;
             self.write_limit = limit;
         }
         Ok(())
@@ -111,7 +114,9 @@ impl Wire {
 
     fn read(&mut self) -> io::Result<usize> {
         loop {
-            match self.stream.read(self.buffers.input_append_buf()) {
+            match (&self.line.stream).read(self.buffers.input_append_buf()) {
+                // Not the end of an answer, but ours.
+                Ok(0) if self.line.was_cut() => return Err(ErrorKind::ConnectionReset.into()),
                 // Reads with a limit are not restarted after a signal.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 other => return other,
@@ -137,7 +142,7 @@ impl Transport for Wire {
         let limit = self.trip.sending();
         self.limit_write(limit)?;
         let output = &self.buffers.output()[..amount];
-        match (&self.stream).write_all(output) {
+        match (&self.line.stream).write_all(output) {
             Ok(()) => self.trip.sent(),
             Err(error) if is_timeout(&error) => return Err(Error::Timeout(Timeout::SendBody)),
             Err(error) => {

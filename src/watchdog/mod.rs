@@ -26,7 +26,7 @@ pub use alarm::PanicThreshold;
 pub use health::Threshold;
 
 use crate::fleet::{Fleet, ReplicaId};
-use crate::forward::Unreached;
+use crate::forward::{Lines, Unreached};
 use crate::heartbeat;
 use crate::launcher::{LaunchError, Notice, Watch};
 use crate::shutdown::Shutdown;
@@ -57,6 +57,16 @@ pub struct Settings {
     pub max_replicas: usize,
 }
 
+/// Whom the watchdog has to do with.
+pub struct Scene {
+    /// The replicas.
+    pub fleet: Fleet,
+    /// Who launches them.
+    pub supervisor: Supervisor,
+    /// The connections to them, which are cut when one has failed.
+    pub lines: Lines,
+}
+
 /// What is told to the watchdog.
 enum Event {
     Pulse(Taken),
@@ -75,17 +85,12 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// Starts watching `fleet`. While requests are finished after `shutdown` has begun, replicas that fail still leave
+    /// Starts watching the fleet. While requests are finished after `shutdown` has begun, replicas that fail still leave
     /// the ring; none is relaunched.
     ///
     /// # Errors
     /// The system has no threads for it.
-    pub fn start(
-        fleet: Fleet,
-        supervisor: Supervisor,
-        settings: Settings,
-        shutdown: Shutdown,
-    ) -> std::io::Result<Watchdog> {
+    pub fn start(scene: Scene, settings: Settings, shutdown: Shutdown) -> std::io::Result<Watchdog> {
         let (events, inbox) = unbounded();
         let (suspicions, suspected) = bounded(MOST_SUSPICIONS);
         let answers = events.clone();
@@ -94,10 +99,10 @@ impl Watchdog {
         };
         let pulses = Pulses::start(settings.max_replicas, &settings.heartbeat, answer)?;
         let notices = events.clone();
-        let watch = supervisor.watch(move |notice| {
+        let watch = scene.supervisor.watch(move |notice| {
             let _ = notices.send(Event::Noticed(notice));
         });
-        let mut rounds = Rounds::new(fleet, supervisor, settings, pulses, events.clone());
+        let mut rounds = Rounds::new(scene, settings, pulses, events.clone());
         let thread = thread::Builder::new().name("watchdog".into()).spawn(move || {
             while catch_unwind(AssertUnwindSafe(|| rounds.run(&inbox, &suspected))).is_err() {
                 log::error!("a round of the watchdog panicked; beginning afresh");

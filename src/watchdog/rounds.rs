@@ -8,9 +8,9 @@ use crossbeam_channel::{Receiver, Sender, select};
 use super::health::Standing;
 use super::opinion::Opinion;
 use super::pulses::{Pulses, Question};
-use super::{Event, LONGEST_WAIT, Settings};
+use super::{Event, LONGEST_WAIT, Scene, Settings};
 use crate::fleet::{Fleet, Phase, ReplicaId, Watched};
-use crate::forward::Unreached;
+use crate::forward::{Lines, Unreached};
 use crate::launcher::Notice;
 use crate::replica::Instance;
 use crate::supervisor::Supervisor;
@@ -24,7 +24,8 @@ const SOON: Duration = Duration::from_millis(1);
 
 pub(super) struct Rounds {
     pub(super) fleet: Fleet,
-    supervisor: Supervisor,
+    pub(super) supervisor: Supervisor,
+    pub(super) lines: Lines,
     pub(super) settings: Settings,
     pulses: Pulses,
     events: Sender<Event>,
@@ -36,21 +37,16 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    pub(super) fn new(
-        fleet: Fleet,
-        supervisor: Supervisor,
-        settings: Settings,
-        pulses: Pulses,
-        events: Sender<Event>,
-    ) -> Rounds {
-        let opinions = HashMap::new();
+    pub(super) fn new(scene: Scene, settings: Settings, pulses: Pulses, events: Sender<Event>) -> Rounds {
+        let Scene { fleet, supervisor, lines } = scene;
         Rounds {
             fleet,
             supervisor,
+            lines,
             settings,
             pulses,
             events,
-            opinions,
+            opinions: HashMap::new(),
             met: 0,
             epoch: Instant::now(),
             in_panic: false,
@@ -109,6 +105,8 @@ impl Rounds {
         for replica in &replicas {
             let due = match replica.phase {
                 Phase::Serving => self.heartbeat(replica, now),
+                // If it hangs, the requests that it holds are not to be waited for.
+                Phase::Leaving if !replica.claimed => self.heartbeat(replica, now),
                 Phase::Down if !replica.claimed => self.revive(replica, now),
                 Phase::Down | Phase::Joining | Phase::Leaving => None,
             };
@@ -206,7 +204,8 @@ impl Rounds {
             .map(|(replica, opinion)| (opinion.health.misses(), replica))
             .collect();
         if panics {
-            let one_is_replaced = self.opinions.values().any(|opinion| opinion.replaced_in_panic);
+            let is_replaced = |opinion: &Opinion| opinion.replaced_in_panic || opinion.relaunching;
+            let one_is_replaced = self.opinions.values().any(is_replaced);
             let enough = self.settings.threshold.fall.saturating_mul(2);
             spared.retain(|(misses, _)| *misses >= enough && !one_is_replaced && !self.supervisor.is_fixed());
             spared.sort_by_key(|(misses, _)| std::cmp::Reverse(*misses));

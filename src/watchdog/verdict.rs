@@ -68,7 +68,23 @@ impl Rounds {
             }
             return;
         }
+        if replica.phase == Phase::Leaving {
+            // One that is being stopped does not answer either.
+            if !replica.claimed {
+                log::warn!("{} does not answer any more while it leaves: {}", replica.hostname, miss.why);
+                self.cut_off(replica);
+            }
+            return;
+        }
         self.take_out(replica, miss.why.clone(), now);
+    }
+
+    /// Sets the requests free that wait for a replica which will not answer them. Somebody else's may answer yet.
+    fn cut_off(&self, replica: &Watched) {
+        if let Some(instance) = replica.instance.as_ref().filter(|_| !self.supervisor.is_fixed()) {
+            let cut = self.lines.cut(instance.address);
+            log::debug!("{cut} connections to {} cut", replica.hostname);
+        }
     }
 
     fn rose(&mut self, replica: &Watched, now: Instant) {
@@ -89,6 +105,8 @@ impl Rounds {
         if let Some(instance) = &replica.instance {
             self.fleet.fail(replica.id, instance);
         }
+        // Only now, or its requests would come again.
+        self.cut_off(replica);
         let Some(opinion) = self.opinions.get_mut(&replica.id) else {
             return;
         };

@@ -48,6 +48,8 @@ struct Shared {
     /// Heartbeats that were answered, and those of them with 200.
     heartbeats: AtomicU32,
     good_heartbeats: AtomicU32,
+    /// Who it says to be in its heartbeats, if it says so.
+    identity: Mutex<Option<String>>,
     /// Requests that came before the first heartbeat that was answered 200.
     early: AtomicU32,
 }
@@ -71,6 +73,7 @@ impl Backend {
             heartbeats: AtomicU32::new(0),
             good_heartbeats: AtomicU32::new(0),
             early: AtomicU32::new(0),
+            identity: Mutex::default(),
         });
         let acceptor = thread::spawn({
             let shared = shared.clone();
@@ -101,6 +104,11 @@ impl Backend {
     /// Answers 500 to the next `times` heartbeats.
     pub fn fail_heartbeats(&self, times: u32) {
         self.shared.sick.store(times, SeqCst);
+    }
+
+    /// Says to be `name` from now on.
+    pub fn call_itself(&self, name: &str) {
+        *self.shared.identity.lock().unwrap() = Some(name.to_owned());
     }
 
     /// How many heartbeats were answered, whatever with.
@@ -151,7 +159,10 @@ impl Shared {
             if seen.target == "/heartbeat" {
                 self.heartbeats.fetch_add(1, SeqCst);
                 self.good_heartbeats.fetch_add(1, SeqCst);
-                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+                let identity = self.identity.lock().unwrap().clone();
+                let said: Vec<(&str, &str)> =
+                    identity.iter().map(|id| ("X-Server-Id", id.as_str())).collect();
+                answer(&mut stream, "200 OK", &said, b"");
                 continue;
             }
             if self.good_heartbeats.load(SeqCst) == 0 {

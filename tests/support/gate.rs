@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use ringmaster::launcher::{LaunchError, Launcher, Order, Survivor};
+use ringmaster::launcher::{LaunchError, Launcher, Order, Survivor, Tell, Watch};
 use ringmaster::replica::Instance;
 
 use super::{FakeLauncher, PATIENCE};
@@ -62,6 +62,10 @@ impl Hooked {
 }
 
 impl Launcher for Hooked {
+    fn watch(&self, tell: Tell) -> Option<Watch> {
+        self.inner.watch(tell)
+    }
+
     fn prepare(&self) -> Result<(), LaunchError> {
         self.inner.prepare()
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use ringmaster::launcher::{LaunchError, Launcher, Order, Survivor};
+use ringmaster::launcher::{LaunchError, Launcher, Notice, Order, Survivor, Tell, Watch};
 use ringmaster::replica::Instance;
 
 use super::backend::{Backend, Script, Seen, answer};
@@ -27,6 +27,8 @@ struct State {
     /// Names whose stops fail, and how many more times.
     stop_failures: BTreeMap<String, u32>,
     survivors: Vec<Survivor>,
+    /// Who is told what is noticed.
+    tell: Option<Tell>,
     /// Every call that was made, as `start S1` or `stop S1`.
     calls: Vec<String>,
     /// How long a launch takes.
@@ -89,6 +91,18 @@ impl FakeLauncher {
     /// Replicas that are launched from now on answer their first `times` heartbeats with 500.
     pub fn fail_first_heartbeats(&self, times: u32) {
         self.state().sick_at_first = times;
+    }
+
+    /// Ends the replica called `name` as a kill does, and says so as an engine does.
+    pub fn end(&self, name: &str) {
+        let (key, tell) = {
+            let mut state = self.state();
+            let found = state.running.iter_mut().find(|(_, (order, _))| order.hostname.as_str() == name);
+            let (key, (_, backend)) = found.unwrap_or_else(|| panic!("no replica {name}"));
+            backend.kill();
+            (key.clone(), state.tell.clone())
+        };
+        tell.unwrap()(Notice::Ended(key));
     }
 
     /// Requests that any replica that runs got before its first good heartbeat.
@@ -175,6 +189,11 @@ fn due(failures: &mut BTreeMap<String, u32>, name: &str) -> bool {
 }
 
 impl Launcher for FakeLauncher {
+    fn watch(&self, tell: Tell) -> Option<Watch> {
+        self.state().tell = Some(tell);
+        Some(Box::new(()))
+    }
+
     fn prepare(&self) -> Result<(), LaunchError> {
         Ok(())
     }

@@ -17,9 +17,14 @@ use super::{LaunchError, Launcher, Order, Survivor, Tell, Watch};
 use crate::replica::{Hostname, Instance};
 use container::{Container, FLEET};
 
-/// Longest wait for one call of the CLI. A launch takes a third of a second on an idle machine; an engine that
-/// needs longer than this is not going to answer.
-const CALL_DEADLINE: Duration = Duration::from_secs(20);
+/// Longest wait for a launch. It takes a third of a second on an idle machine; an engine that needs longer than this is
+/// not going to answer.
+const RUN_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Longest wait for any other call of the CLI, beside the grace of a stop. They take hundredths of a second, a removal a
+/// third, and under heavy load some seconds. An engine that hangs for a moment may have forgotten the call: the sooner it
+/// is made again, the sooner the replica is back.
+const CALL_DEADLINE: Duration = Duration::from_secs(8);
 
 /// How often the record is read again when containers went between its two calls.
 const READINGS: usize = 3;
@@ -163,7 +168,7 @@ impl Docker {
         // A replica needs no privilege of any kind and writes nothing.
         args.extend(["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only"]);
         args.extend(["--", &self.settings.image]);
-        let id = self.docker(&args)?.trim().to_owned();
+        let id = command::run("docker", &args, RUN_DEADLINE)?.trim().to_owned();
         match id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit()) {
             true => Ok(id),
             false => Err(LaunchError(format!("docker run: '{}' is not a container id", id.escape_debug()))),
@@ -252,8 +257,10 @@ impl Launcher for Docker {
         let Err(error) = self.docker(&["rm", "--force", "--", key]) else {
             return Ok(());
         };
-        // Somebody else may be removing it at this moment, which makes our call fail and the container go.
-        let deadline = Instant::now() + REMOVAL_WAIT;
+        // It may have gone already; or somebody else is removing it at this moment, which makes our call fail and the
+        // container go.
+        let is_under_way = error.0.contains("already in progress");
+        let deadline = Instant::now() + if is_under_way { REMOVAL_WAIT } else { Duration::ZERO };
         while !self.ours(Some(key))?.is_empty() {
             if Instant::now() >= deadline {
                 return Err(error);

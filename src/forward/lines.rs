@@ -1,0 +1,90 @@
+//! The open connections to the replicas, so that requests on one that has failed can be set free.
+//!
+//! A replica that hangs says nothing, and whoever waits for its answer would do so until its connection ends: when it is
+//! killed, which an engine may take long for, or at the end of the request's time. Its connections are cut as soon as it
+//! is known to have failed instead, and the retry rule decides what becomes of the requests.
+
+use std::collections::HashMap;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// All connections, by the replica's address; clones share them. The lock is taken when a connection is made and when
+/// some are cut, for as long as it takes to go through those of one address.
+#[derive(Clone, Default, Debug)]
+pub struct Lines(Arc<Mutex<Open>>);
+
+type Open = HashMap<SocketAddr, Vec<Weak<Line>>>;
+
+/// One connection to a replica.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) stream: TcpStream,
+    cut: AtomicBool,
+}
+
+impl Line {
+    /// Whether its end was our doing: then it says nothing about the length of an answer.
+    pub(super) fn was_cut(&self) -> bool {
+        self.cut.load(Relaxed)
+    }
+}
+
+impl Lines {
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters a connection that was made; it is forgotten when it is dropped.
+    pub(super) fn enter(&self, address: SocketAddr, stream: TcpStream) -> Arc<Line> {
+        let line = Arc::new(Line { stream, cut: AtomicBool::new(false) });
+        let mut open = self.lock();
+        open.retain(|_, lines| {
+            lines.retain(|line| line.strong_count() > 0);
+            !lines.is_empty()
+        });
+        open.entry(address).or_default().push(Arc::downgrade(&line));
+        line
+    }
+
+    /// Ends all connections to `address`, those that carry a request too; returns how many there were.
+    pub fn cut(&self, address: SocketAddr) -> usize {
+        let lines = self.lock().remove(&address).unwrap_or_default();
+        let cut = lines.iter().filter_map(Weak::upgrade).map(|line| {
+            line.cut.store(true, Relaxed);
+            // An error means that it has ended already.
+            let _ = line.stream.shutdown(Shutdown::Both);
+        });
+        cut.count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::net::TcpListener;
+
+    #[test]
+    fn those_to_one_address_end_and_the_others_do_not() {
+        let (one, other) =
+            (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+        let lines = Lines::default();
+        let connect = |to: &TcpListener| {
+            let address = to.local_addr().unwrap();
+            lines.enter(address, TcpStream::connect(address).unwrap())
+        };
+        let (first, second, kept, gone) = (connect(&one), connect(&one), connect(&other), connect(&one));
+        drop(gone);
+        assert_eq!(lines.cut(one.local_addr().unwrap()), 2);
+        for line in [first, second] {
+            assert!(line.was_cut());
+            assert_eq!((&line.stream).read(&mut [0]).unwrap(), 0);
+        }
+        assert!(!kept.was_cut());
+        assert_eq!(lines.cut(one.local_addr().unwrap()), 0, "they are forgotten");
+        let again = connect(&one);
+        assert!(!again.was_cut(), "who has the address next is another");
+        assert_eq!(lines.lock().len(), 2);
+    }
+}
