@@ -10,6 +10,7 @@
 // The helpers below are test code as well, but the lints know that only of functions marked as tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod balancer;
 mod clients;
 mod engine;
 mod http;
@@ -22,6 +23,7 @@ mod lifecycle;
 mod load;
 mod recovery;
 mod refusals;
+mod restarts;
 
 /// Whether the container tests were asked for; says so when they were not.
 fn asked() -> bool {

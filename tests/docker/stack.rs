@@ -129,6 +129,12 @@ impl Stack {
         id
     }
 
+    /// What the balancer has logged.
+    pub fn log(&self) -> String {
+        let output = Command::new("docker").args(["logs", &self.balancer()]).output().expect("docker logs");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
     /// `docker compose down`; returns how long it took.
     pub fn down(&self) -> Duration {
         let begin = Instant::now();
