@@ -1,4 +1,4 @@
-//! Clients that ask for `/home` without pause.
+//! Clients that ask for `/home`, without pause or at their ease.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::client::request_bytes;
 use super::{Client, Response, wait_for};
 
-/// Clients each of which asks again as soon as it is answered.
+/// Clients each of which asks again once it is answered.
 pub struct Load {
     shared: Arc<Shared>,
     clients: Vec<JoinHandle<()>>,
@@ -31,6 +32,8 @@ pub enum Habit {
 #[derive(Default)]
 struct Shared {
     stop: AtomicBool,
+    /// Between an answer and the next request of a client that stays.
+    pause: Duration,
     seen: Mutex<Seen>,
 }
 
@@ -73,9 +76,18 @@ impl Load {
         Load { shared, clients }
     }
 
+    /// Starts so many clients that pause between their requests, each until the load is stopped.
+    pub fn light(address: SocketAddr, clients: usize) -> Load {
+        Load::paced(address, clients, usize::MAX, Duration::from_millis(5))
+    }
+
     /// Starts so many clients, each for so many requests.
     pub fn limited(address: SocketAddr, clients: usize, requests: usize) -> Load {
-        let shared = Arc::new(Shared::default());
+        Load::paced(address, clients, requests, Duration::ZERO)
+    }
+
+    fn paced(address: SocketAddr, clients: usize, requests: usize, pause: Duration) -> Load {
+        let shared = Arc::new(Shared { pause, ..Shared::default() });
         let clients = (0..clients)
             .map(|_| {
                 let shared = shared.clone();
@@ -119,6 +131,7 @@ impl Shared {
             if self.stop.load(SeqCst) {
                 return;
             }
+            thread::sleep(self.pause);
             match ask_once(&mut client, &request) {
                 Ok(answer) => {
                     if self.note(&answer) {

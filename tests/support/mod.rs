@@ -8,6 +8,7 @@
 
 pub mod backend;
 pub mod client;
+pub mod fake_docker;
 pub mod gate;
 pub mod launcher;
 pub mod load;
@@ -22,6 +23,7 @@ use ringmaster::launcher::Launcher;
 use ringmaster::server::Server;
 
 pub use client::{Client, Response};
+pub use fake_docker::FakeEngine;
 pub use gate::{Gate, Hooked};
 pub use launcher::FakeLauncher;
 pub use load::Load;

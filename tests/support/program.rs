@@ -166,7 +166,8 @@ pub fn process(pid: u32) -> Option<Process> {
     Some(Process { pid, parent, state, args })
 }
 
-fn processes() -> Vec<Process> {
+/// All processes of this machine.
+pub fn processes() -> Vec<Process> {
     fs::read_dir("/proc")
         .unwrap()
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())

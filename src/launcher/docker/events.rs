@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::container::FLEET;
+use super::is_id;
 use crate::launcher::command::{self, shorten};
 use crate::launcher::{Notice, Tell};
 use crate::shutdown::Shutdown;
@@ -146,7 +147,7 @@ impl Follower {
             }
             let id = String::from_utf8_lossy(&line);
             let id = id.trim();
-            if id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            if is_id(id) {
                 (self.tell)(Notice::Ended(id.into()));
             }
         }

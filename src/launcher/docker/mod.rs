@@ -32,6 +32,9 @@ const READINGS: usize = 3;
 /// How long a removal that somebody else began may take.
 const REMOVAL_WAIT: Duration = Duration::from_secs(5);
 
+/// Longest part of an answer that makes no sense that becomes part of a message.
+const LONGEST_WORD: usize = 100;
+
 /// The port that replicas listen on inside their containers.
 const REPLICA_PORT: u16 = 5000;
 
@@ -92,8 +95,12 @@ impl Docker {
     fn ours(&self, id: Option<&str>) -> Result<Vec<String>, LaunchError> {
         let label = format!("label={FLEET}={}", self.settings.fleet);
         let text = self.docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &label])?;
-        let all = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        Ok(all.filter(|found| id.is_none_or(|id| id == *found)).map(str::to_owned).collect())
+        let all: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        // An answer that makes no sense must not pass for one that a container is not in.
+        if let Some(word) = all.iter().find(|found| !is_id(found)) {
+            return Err(LaunchError(format!("docker ps: cannot read its answer: {}", no_id(word))));
+        }
+        Ok(all.into_iter().filter(|found| id.is_none_or(|id| id == *found)).map(str::to_owned).collect())
     }
 
     /// The container of exactly this name, if there is one: its full id, and the fleet that its label says.
@@ -117,12 +124,14 @@ impl Docker {
     fn settle(&self, order: &Order, error: LaunchError) -> Result<Settled, LaunchError> {
         let with = |why: String| LaunchError(format!("{error}; {why}"));
         let left = |why| with(format!("and what it left could not be removed: {why}"));
+        // A container whose network was missing may have been made all the same, or not.
+        let with_network = || match self.ensure_network() {
+            Ok(true) => Ok(Settled::TryAgain),
+            Ok(false) => Err(error.clone()),
+            Err(why) => Err(with(why.to_string())),
+        };
         let Some((id, fleet)) = self.named(&order.hostname).map_err(left)? else {
-            return match self.ensure_network() {
-                Ok(true) => Ok(Settled::TryAgain),
-                Ok(false) => Err(error),
-                Err(why) => Err(with(why.to_string())),
-            };
+            return with_network();
         };
         if fleet != self.settings.fleet {
             let (name, ours) = (&order.hostname, &self.settings.fleet);
@@ -139,7 +148,7 @@ impl Docker {
         // As the engine says that a name is taken. If it says so otherwise one day, the next try comes a second later.
         match error.0.contains("already in use") {
             true => Ok(Settled::TryAgain),
-            false => Err(error),
+            false => with_network(),
         }
     }
 
@@ -169,9 +178,9 @@ impl Docker {
         args.extend(["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only"]);
         args.extend(["--", &self.settings.image]);
         let id = command::run("docker", &args, RUN_DEADLINE)?.trim().to_owned();
-        match id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit()) {
+        match is_id(&id) {
             true => Ok(id),
-            false => Err(LaunchError(format!("docker run: '{}' is not a container id", id.escape_debug()))),
+            false => Err(LaunchError(format!("docker run: {}", no_id(&id)))),
         }
     }
 
@@ -181,6 +190,16 @@ impl Docker {
             LaunchError(format!("container {id} ended at once or is not on network '{network}'"))
         })
     }
+}
+
+/// Whether the engine could mean a container by this.
+fn is_id(word: &str) -> bool {
+    word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn no_id(word: &str) -> String {
+    let shown: String = word.chars().take(LONGEST_WORD).collect();
+    format!("'{}' is not a container id", shown.escape_debug())
 }
 
 impl Launcher for Docker {
@@ -254,8 +273,11 @@ impl Launcher for Docker {
                 log::debug!("{error}");
             }
         }
-        let Err(error) = self.docker(&["rm", "--force", "--", key]) else {
-            return Ok(());
+        let error = match self.docker(&["rm", "--force", "--", key]) {
+            Ok(text) if text.trim() == key => return Ok(()),
+            // It says nothing of one that was gone already. Whatever else it says, it may be there still.
+            Ok(_) => LaunchError(format!("docker rm {key}: it does not say that it was done")),
+            Err(error) => error,
         };
         // It may have gone already; or somebody else is removing it at this moment, which makes our call fail and the
         // container go.
