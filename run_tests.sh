@@ -28,6 +28,11 @@ step cargo fmt --all --check
 step cargo clippy --workspace --all-targets --locked -- -D warnings
 # With --show-output, so that the times and counts that tests print are seen.
 step cargo test --workspace --locked -- --show-output
+# The order of threads, checked: fleet and supervisor as they are, built with the locks and threads of a checker.
+step cargo clippy --locked --features model --lib --test model -- -D warnings
+step cargo test --locked --features model --test model -- --show-output
+# Faults in a random order that a seed repeats, under checked load; `bench/README.md` says more.
+step cargo run --locked -p ringmaster-bench --bin bench -- chaos --seconds 20
 step env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
 for script in run_tests.sh .ci/run; do
   step bash -n "$script"
@@ -38,6 +43,7 @@ if [ -z "$problem" ]; then
   step docker compose build
   # One at a time: the contract fixes the names of the replicas' containers, and the engine has each name once.
   step env RINGMASTER_DOCKER_TESTS=1 cargo test --locked --test docker -- --nocapture --test-threads=1
+  step cargo run --locked -p ringmaster-bench --bin bench -- chaos --launcher docker --seconds 30
   printf '\nAll passed, with containers, in %d s.\n' "$SECONDS"
 elif [ "${REQUIRE_DOCKER:-0}" = 1 ]; then
   printf '\nFAILED: the container tests are required (REQUIRE_DOCKER=1), but %s.\n' "$problem" >&2

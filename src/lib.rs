@@ -7,7 +7,7 @@
 //! | floor | module | what it is |
 //! |---|---|---|
 //! | 0 | [`ring`] | which server owns a key: slots, virtual servers, schemes; no threads, no network |
-//! | 0 | [`replica`], [`shutdown`], [`dial`], [`listening`], [`leash`] | a replica's name and address; the end; how our HTTP clients are set up; where clients come in; a process that ends with its parent |
+//! | 0 | [`replica`], [`sync`], [`shutdown`], [`dial`], [`listening`], [`leash`] | a replica's name and address; locks and threads; the end; how our HTTP clients are set up; where clients come in; a process that ends with its parent |
 //! | 1 | [`balance`], [`heartbeat`], [`launcher`] | choosing; one pulse; starting and stopping (docker, processes) |
 //! | 2 | [`fleet`] | replicas, ring and in-flight counts behind one mutex |
 //! | 3 | [`supervisor`], [`forward`] | changes to the fleet; one request carried to a replica |
@@ -23,6 +23,7 @@ pub mod leash;
 pub mod listening;
 pub mod replica;
 pub mod shutdown;
+pub mod sync;
 
 pub mod balance;
 pub mod heartbeat;

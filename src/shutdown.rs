@@ -1,7 +1,9 @@
 //! The end of the program, as every loop sees it: a sleep that can be cut short.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use crate::sync::{Condvar, Mutex};
 
 /// A flag that is raised once and wakes everyone who sleeps on it.
 ///
@@ -24,17 +26,18 @@ impl Shutdown {
     }
 
     /// Sleeps for `time`, or until the flag is raised if that is sooner; returns whether it is up.
+    #[cfg(not(feature = "model"))]
     pub fn sleep(&self, time: Duration) -> bool {
-        let deadline = Instant::now() + time;
-        let mut begun = self.shared.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*begun {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            begun = self.shared.1.wait_timeout(begun, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        *begun
+        let begun = self.shared.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let woken = self.shared.1.wait_timeout_while(begun, time, |begun| !*begun);
+        *woken.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// In the model no clock runs: a sleep is over whenever the checker goes on with this thread.
+    #[cfg(feature = "model")]
+    pub fn sleep(&self, _time: Duration) -> bool {
+        crate::sync::thread::yield_now();
+        self.begun()
     }
 }
 

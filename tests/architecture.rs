@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: [(&str, u32); 18] = [
     ("ring", 0),
     ("replica", 0),
-    ("shutdown", 0),
+    ("sync", 0),
     ("dial", 0),
     ("leash", 0),
     ("listening", 0),
@@ -31,17 +31,18 @@ const FLOORS: [(&str, u32); 18] = [
 ];
 
 /// Modules that stand on top of a floor: they may also name their neighbours on it.
-const TOPS: [(&str, u32); 1] = [("server", 6)];
+const TOPS: [(&str, u32); 2] = [("shutdown", 0), ("server", 6)];
 
 const MAIN_FLOOR: u32 = 7;
 
 /// Words that only some files may use: outside crates, and what starts processes.
-const EDGES: [(&str, &[&str]); 9] = [
+const EDGES: [(&str, &[&str]); 10] = [
     ("tiny_http", &["front/"]),
     ("nix", &["front/", "forward/wire.rs", "leash.rs"]),
     ("socket2", &["listening.rs"]),
     ("ureq", &["dial.rs", "heartbeat.rs", "forward/"]),
     ("Command", &["launcher/", "leash.rs", "succession.rs"]),
+    ("shuttle", &["sync.rs"]),
     ("chunked_transfer", &["front/exchange.rs"]),
     ("ringmaster_replica", &["main.rs"]),
     ("env_logger", &["main.rs"]),

@@ -15,7 +15,7 @@ mod state;
 mod view;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use lease::{Claim, Lease};
@@ -23,6 +23,7 @@ pub use view::{Phase, Replica, ReplicaId, Trouble, Watched};
 
 use crate::replica::{Hostname, Instance};
 use crate::ring::{Ring, RingId, Shape};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use state::State;
 
 /// A handle on the shared state of the fleet.

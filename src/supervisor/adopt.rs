@@ -1,6 +1,6 @@
 //! What is there already: replicas of an earlier run, and what failed launches have left.
 
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::Inner;
@@ -9,6 +9,7 @@ use crate::fleet::ReplicaId;
 use crate::heartbeat::{Heartbeat, Pulse};
 use crate::launcher::{LaunchError, Order, Survivor};
 use crate::replica::Hostname;
+use crate::sync::MutexGuard;
 
 impl Inner {
     /// Adopts what an earlier run left and enlists as many new replicas as are missing from `wanted`.
@@ -84,6 +85,16 @@ impl Inner {
 
     pub(super) fn lock_strays(&self) -> MutexGuard<'_, Strays> {
         self.strays.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes strays while no name can become a member's: an addition that took over what an earlier launch left would
+    /// lose it again to a search that had found it before.
+    pub(super) fn search_for_strays(&self) {
+        let _change = self.lock_changes();
+        // The end looks for them itself.
+        if !self.shutdown.begun() {
+            self.remove_strays();
+        }
     }
 
     /// Removes what carries our label and is no member: a launch that was given up on and came about after all.

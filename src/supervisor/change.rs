@@ -1,13 +1,14 @@
 //! Who the members are: additions, removals and the end, all or nothing.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{CLAIM_WAIT, Inner, STOP_GRACE};
 use crate::fleet::ReplicaId;
 use crate::launcher::LaunchError;
 use crate::replica::Hostname;
+use crate::sync::MutexGuard;
 
 /// Why a change did not come about. The text names the value or the replica concerned.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -2,14 +2,18 @@
 //! fifty do not bring the engine to its knees.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc;
-use std::thread;
+use std::sync::{Arc, PoisonError};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crate::sync::mpsc::{self, Receiver, RecvError, Sender};
+use crate::sync::{Mutex, thread};
 
 /// Launches or stops that run at the same time. Each is mostly waiting for the engine, but the engine does its part
 /// on the same cores that serve requests: five containers started together take about three times as long as one.
+#[cfg(not(feature = "model"))]
 const THREADS: usize = 8;
+/// Enough to be side by side, and few enough that jobs have to wait for a thread.
+#[cfg(feature = "model")]
+const THREADS: usize = 2;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -24,7 +28,8 @@ pub(super) struct Crew {
 impl Crew {
     /// Starts the threads; fewer than planned if the system refuses some, an error if it refuses all.
     pub(super) fn start(name: &str) -> std::io::Result<Crew> {
-        let (jobs, queue) = unbounded();
+        let (jobs, queue) = mpsc::channel();
+        let queue = Arc::new(Mutex::new(queue));
         let mut outcome = Ok(());
         let started = (0..THREADS).filter(|k| {
             let queue = queue.clone();
@@ -39,7 +44,7 @@ impl Crew {
 
     /// Queues one job and returns.
     pub(super) fn run(&self, job: impl FnOnce() + Send + 'static) {
-        // The threads hold the receiver for as long as `self` lives: sending cannot fail.
+        // The threads hold the queue for as long as `self` lives: sending cannot fail.
         let _ = self.jobs.send(Box::new(job));
     }
 
@@ -66,13 +71,18 @@ impl Crew {
     }
 }
 
-fn work(queue: &Receiver<Job>) {
-    for job in queue {
+fn work(queue: &Mutex<Receiver<Job>>) {
+    while let Ok(job) = next(queue) {
         // A panic ends the job, never the thread; what the job held (a claim, a sender) is given back on the way.
         if catch_unwind(AssertUnwindSafe(job)).is_err() {
             log::error!("work on a replica panicked");
         }
     }
+}
+
+/// Waits for a job, as the only one who does: the others wait for the lock. An error once there will be no more.
+fn next(queue: &Mutex<Receiver<Job>>) -> Result<Job, RecvError> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner).recv()
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Instances that are known to have ended, so that nobody waits for their first heartbeat.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
+
+use crate::sync::Mutex;
 
 /// How many are remembered. Only those that are being launched are asked about, at most a few at a time.
 const MOST: usize = 1024;

@@ -15,7 +15,7 @@ mod launch;
 mod strays;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use change::ChangeError;
@@ -26,6 +26,7 @@ use crate::heartbeat;
 use crate::launcher::{LaunchError, Launcher, Notice, Watch};
 use crate::replica::Hostname;
 use crate::shutdown::Shutdown;
+use crate::sync::Mutex;
 use crew::Crew;
 use ended::Ended;
 use strays::Strays;
@@ -84,7 +85,7 @@ struct Inner {
     fleet: Fleet,
     launcher: Box<dyn Launcher>,
     settings: Settings,
-    /// Held for the whole of an addition, a removal, the opening and the closing.
+    /// Held for the whole of an addition, a removal, a search for strays, the opening and the closing.
     change: Mutex<()>,
     /// Does the work of additions and removals.
     crew: Crew,
@@ -187,7 +188,7 @@ impl Supervisor {
         if self.inner.lock_strays().begin(now) {
             let inner = self.inner.clone();
             self.inner.healers.run(move || {
-                inner.remove_strays();
+                inner.search_for_strays();
                 inner.lock_strays().end(Instant::now());
             });
         }

@@ -17,7 +17,7 @@ use crate::supervisor::Supervisor;
 
 /// Looks at the fleet within one heartbeat interval at most: each costs time for every replica, and heartbeats are no
 /// more punctual than this.
-const LOOKS: u32 = 50;
+const LOOKS: u32 = 25;
 
 /// Soonest look after an event that gives something to do.
 const SOON: Duration = Duration::from_millis(1);
