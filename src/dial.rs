@@ -67,3 +67,32 @@ impl Resolver for KnownAddress {
         Ok(addresses)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ureq::Timeout;
+
+    #[test]
+    fn a_failure_is_blamed_on_whoever_it_says_something_about() {
+        let io = |number| ureq::Error::Io(io::Error::from_raw_os_error(number));
+        const EMFILE: i32 = 24;
+        const EADDRNOTAVAIL: i32 = 99;
+        const ECONNRESET: i32 = 104;
+        const ECONNREFUSED: i32 = 111;
+        const EHOSTUNREACH: i32 = 113;
+        for (error, connected, blame) in [
+            (io(ECONNREFUSED), false, Blame::Gone),
+            (io(EHOSTUNREACH), false, Blame::Gone),
+            (ureq::Error::Timeout(Timeout::Connect), false, Blame::Silent),
+            (ureq::Error::Timeout(Timeout::Global), true, Blame::Accepts),
+            (io(ECONNRESET), true, Blame::Accepts),
+            // Whoever has no descriptors left has learned nothing.
+            (io(EMFILE), false, Blame::Ours),
+            (io(EMFILE), true, Blame::Ours),
+            (io(EADDRNOTAVAIL), false, Blame::Ours),
+        ] {
+            assert_eq!(super::blame(&error, connected), blame, "{error:?}, {connected}");
+        }
+    }
+}

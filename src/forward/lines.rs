@@ -14,7 +14,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 #[derive(Clone, Default, Debug)]
 pub struct Lines(Arc<Mutex<Open>>);
 
-type Open = HashMap<SocketAddr, Vec<Weak<Line>>>;
+#[derive(Default, Debug)]
+struct Open {
+    by_address: HashMap<SocketAddr, Vec<Weak<Line>>>,
+    /// So many addresses make it worth while to look which of them are still in use.
+    many: usize,
+}
+
+impl Open {
+    /// Forgets what has been dropped: of one address each time, of all only when they have become twice as many, so that
+    /// entering one costs little however many there are.
+    fn tidy(&mut self, address: SocketAddr) -> &mut Vec<Weak<Line>> {
+        let is_open = |line: &Weak<Line>| line.strong_count() > 0;
+        if self.by_address.len() > self.many {
+            self.by_address.retain(|_, lines| lines.iter().any(is_open));
+            self.many = 2 * self.by_address.len() + 16;
+        }
+        let lines = self.by_address.entry(address).or_default();
+        lines.retain(is_open);
+        lines
+    }
+}
 
 /// One connection to a replica.
 #[derive(Debug)]
@@ -38,18 +58,13 @@ impl Lines {
     /// Enters a connection that was made; it is forgotten when it is dropped.
     pub(super) fn enter(&self, address: SocketAddr, stream: TcpStream) -> Arc<Line> {
         let line = Arc::new(Line { stream, cut: AtomicBool::new(false) });
-        let mut open = self.lock();
-        open.retain(|_, lines| {
-            lines.retain(|line| line.strong_count() > 0);
-            !lines.is_empty()
-        });
-        open.entry(address).or_default().push(Arc::downgrade(&line));
+        self.lock().tidy(address).push(Arc::downgrade(&line));
         line
     }
 
     /// Ends all connections to `address`, those that carry a request too; returns how many there were.
     pub fn cut(&self, address: SocketAddr) -> usize {
-        let lines = self.lock().remove(&address).unwrap_or_default();
+        let lines = self.lock().by_address.remove(&address).unwrap_or_default();
         let cut = lines.iter().filter_map(Weak::upgrade).map(|line| {
             line.cut.store(true, Relaxed);
             // An error means that it has ended already.
@@ -85,6 +100,21 @@ mod tests {
         assert_eq!(lines.cut(one.local_addr().unwrap()), 0, "they are forgotten");
         let again = connect(&one);
         assert!(!again.was_cut(), "who has the address next is another");
-        assert_eq!(lines.lock().len(), 2);
+        assert_eq!(lines.lock().by_address.len(), 2);
+    }
+
+    #[test]
+    fn what_was_dropped_is_forgotten() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let lines = Lines::default();
+        for _ in 0..100 {
+            drop(lines.enter(address, TcpStream::connect(address).unwrap()));
+        }
+        assert_eq!(lines.lock().by_address[&address].len(), 1);
+        for port in 1..1000 {
+            drop(lines.enter(([127, 0, 0, 2], port).into(), TcpStream::connect(address).unwrap()));
+        }
+        assert!(lines.lock().by_address.len() <= 20, "{}", lines.lock().by_address.len());
     }
 }
