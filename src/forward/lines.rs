@@ -107,13 +107,13 @@ mod tests {
     fn what_was_dropped_is_forgotten() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let lines = Lines::default();
+        let (lines, connection) = (Lines::default(), TcpStream::connect(address).unwrap());
         for _ in 0..100 {
-            drop(lines.enter(address, TcpStream::connect(address).unwrap()));
+            drop(lines.enter(address, connection.try_clone().unwrap()));
         }
         assert_eq!(lines.lock().by_address[&address].len(), 1);
         for port in 1..1000 {
-            drop(lines.enter(([127, 0, 0, 2], port).into(), TcpStream::connect(address).unwrap()));
+            drop(lines.enter(([127, 0, 0, 2], port).into(), connection.try_clone().unwrap()));
         }
         assert!(lines.lock().by_address.len() <= 20, "{}", lines.lock().by_address.len());
     }
