@@ -160,6 +160,23 @@ fn when_most_miss_heartbeats_together_they_stay_and_are_replaced_one_after_anoth
     assert!(seen.failures.is_empty() && seen.cut == 0, "{:?}, {} cut", seen.failures, seen.cut);
 }
 
+/// Of five, three are away for reasons that are known; that one of the two others hangs is believed.
+#[test]
+fn those_that_are_known_to_be_dead_are_no_reason_to_panic() {
+    let (launcher, hooked, gate) = gated();
+    let server = TestServer::start(&format!("{QUICK} --replicas 5"), hooked);
+    gate.close();
+    for name in ["server_1", "server_2", "server_3"] {
+        launcher.end(name);
+    }
+    wait_for("them to leave the ring", || server.serving() == 2);
+    launcher.at("server_4", |backend| backend.fail_heartbeats(u32::MAX));
+    wait_for("the one that hangs to leave the ring", || server.serving() == 1);
+    assert_eq!(status(&server)["panic"], false);
+    gate.open();
+    wait_for("all of them to serve", || server.serving() == 5);
+}
+
 #[test]
 fn without_a_panic_threshold_every_failure_is_believed() {
     let (launcher, hooked, gate) = gated();

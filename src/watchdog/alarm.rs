@@ -1,7 +1,8 @@
 //! Panic: when most replicas miss their heartbeats together, it is more likely that the machine, the network or the
 //! balancer is at fault than that all of them are, and an empty ring would serve nobody.
 //!
-//! Envoy does the same below half of its hosts healthy (`healthy_panic_threshold`, 50 %).
+//! Envoy does the same below half of its hosts healthy (`healthy_panic_threshold`, 50 %). Here those that are known to be
+//! dead count neither way: they are away for reasons of their own, and being replaced.
 
 /// What share of the replicas may miss heartbeats at the same time before that is no longer believed of each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -31,6 +31,8 @@ pub(super) struct Opinion {
     pub(super) schedule: Schedule,
     /// Since when it is down, if it was ever up.
     pub(super) failure: Option<Failure>,
+    /// It was taken out because it missed heartbeats, and is not known to be dead.
+    pub(super) is_silent: bool,
     /// It has failed and is in the ring all the same, because too many have.
     pub(super) spared: bool,
     /// It is being replaced while others are spared.
@@ -59,6 +61,7 @@ impl Opinion {
             relaunching: false,
             schedule: Schedule::new(longest_pause),
             failure: None,
+            is_silent: false,
             spared: false,
             replaced_in_panic: false,
         }
@@ -70,7 +73,7 @@ impl Opinion {
         let serves = replica.phase == Phase::Serving;
         if self.instance != replica.instance {
             self.instance = replica.instance.clone();
-            (self.ended, self.asked, self.spared) = (false, false, false);
+            (self.ended, self.asked, self.spared, self.is_silent) = (false, false, false, false);
             self.health = Health::unknown(threshold, now);
             self.next_pulse = now;
         }

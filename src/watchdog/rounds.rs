@@ -175,14 +175,19 @@ impl Rounds {
         due.into_iter().chain(pulse).min()
     }
 
-    /// Whether so many miss heartbeats together that it is not believed of each.
+    /// Whether so many miss heartbeats together that it is not believed of each. Those that are known to be dead do not
+    /// count: they are away for reasons of their own.
     pub(super) fn is_panic(&self, replicas: &[Watched]) -> bool {
-        let listed = replicas.iter().filter(|replica| matches!(replica.phase, Phase::Down | Phase::Serving));
         let (mut all, mut sick) = (0, 0);
-        for replica in listed {
+        for replica in replicas {
+            let Some(opinion) = self.opinions.get(&replica.id) else { continue };
+            let is_sick = match replica.phase {
+                Phase::Serving => !opinion.health.is_sound(),
+                Phase::Down if opinion.is_silent && !opinion.ended => true,
+                Phase::Down | Phase::Joining | Phase::Leaving => continue,
+            };
             all += 1;
-            let is_sound = self.opinions.get(&replica.id).is_some_and(|opinion| opinion.health.is_sound());
-            sick += usize::from(!is_sound);
+            sick += usize::from(is_sick);
         }
         self.settings.panic.is_exceeded(sick, all)
     }
@@ -214,7 +219,7 @@ impl Rounds {
         for (misses, replica) in spared {
             self.take_out(replica, format!("{misses} heartbeats missed"), now);
             if let Some(opinion) = self.opinions.get_mut(&replica.id) {
-                opinion.replaced_in_panic = panics;
+                (opinion.replaced_in_panic, opinion.is_silent) = (panics, true);
             }
         }
     }

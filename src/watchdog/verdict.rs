@@ -77,6 +77,9 @@ impl Rounds {
             return;
         }
         self.take_out(replica, miss.why.clone(), now);
+        if let Some(opinion) = self.opinions.get_mut(&replica.id) {
+            opinion.is_silent = miss.accepts;
+        }
     }
 
     /// Sets the requests free that wait for a replica which will not answer them. Somebody else's may answer yet.
@@ -89,7 +92,8 @@ impl Rounds {
 
     fn rose(&mut self, replica: &Watched, now: Instant) {
         if let Some(opinion) = self.opinions.get_mut(&replica.id) {
-            (opinion.failure, opinion.spared, opinion.replaced_in_panic) = (None, false, false);
+            opinion.failure = None;
+            (opinion.spared, opinion.is_silent, opinion.replaced_in_panic) = (false, false, false);
             opinion.schedule.serves(now);
         }
         if self.fleet.admit(&[replica.id]) > 0 {
