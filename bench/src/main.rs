@@ -1,4 +1,5 @@
-//! Measures Ringmaster: beside other balancers, with long bodies, over long times, and under faults at random.
+//! Measures Ringmaster: beside other balancers, with long bodies, over long times, under faults at random, and
+//! with many replicas.
 
 mod backend;
 mod chaos;
@@ -14,6 +15,7 @@ mod peers;
 mod process;
 mod quiet;
 mod report;
+mod scale;
 mod sink;
 mod soak;
 mod streams;
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Job::Compare(options) => prepare().and_then(|()| compare::run(options)),
         Job::Streams(options) => prepare().and_then(|()| streams::run(options)),
         Job::Chaos(options) => prepare().and_then(|()| chaos::run(options)),
+        Job::Scale(options) => prepare().and_then(|()| scale::run(options)),
         Job::Soak(options) => prepare().and_then(|()| soak::run(options)),
     };
     match outcome {

@@ -37,6 +37,8 @@ pub struct Entry {
     pub state: char,
     /// Processor time, in ticks, with that of the children it has waited for.
     ticks: u64,
+    /// The same without theirs.
+    own_ticks: u64,
 }
 
 impl Entry {
@@ -45,8 +47,10 @@ impl Entry {
         // The name in brackets may hold anything.
         let fields: Vec<&str> = stat.get(stat.rfind(')')? + 1..)?.split_whitespace().collect();
         // utime, stime, cutime, cstime
-        let ticks = fields.get(11..15)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum();
-        Some(Entry { pid, parent: fields[1].parse().ok()?, state: fields[0].chars().next()?, ticks })
+        let times = fields.get(11..15)?;
+        let sum = |fields: &[&str]| fields.iter().filter_map(|field| field.parse::<u64>().ok()).sum();
+        let (parent, state) = (fields[1].parse().ok()?, fields[0].chars().next()?);
+        Some(Entry { pid, parent, state, ticks: sum(times), own_ticks: sum(&times[..2]) })
     }
 
     /// Its command line, word for word.
@@ -76,8 +80,23 @@ pub fn ticks(pid: u32) -> u64 {
 
 /// Processor time of a process and of all that descend from it.
 pub fn cpu_time(pid: u32) -> Duration {
+    time_of(ticks(pid))
+}
+
+/// Processor time of a process alone, its children's left out.
+///
+/// # Errors
+/// There is no such process.
+pub fn own_cpu_time(pid: u32) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+    let stat = stat.with_context(|| format!("look at process {pid}"))?;
+    let entry = Entry::parse(pid, &stat).with_context(|| format!("there is no time of process {pid}"))?;
+    Ok(time_of(entry.own_ticks))
+}
+
+fn time_of(ticks: u64) -> Duration {
     let per_second = sysconf(SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
-    Duration::from_secs_f64(ticks(pid) as f64 / per_second as f64)
+    Duration::from_secs_f64(ticks as f64 / per_second as f64)
 }
 
 fn ticks_below(pid: u32, entries: &[Entry]) -> u64 {
@@ -141,13 +160,13 @@ mod tests {
     fn a_stat_with_brackets_in_the_name() {
         let stat = "7 (a ) b) S 3 7 7 0 -1 4194560 1 2 3 4 10 20 30 40 20 0 5 0 99 1 2";
         let entry = Entry::parse(7, stat).unwrap();
-        assert_eq!(entry, Entry { pid: 7, parent: 3, state: 'S', ticks: 100 });
+        assert_eq!(entry, Entry { pid: 7, parent: 3, state: 'S', ticks: 100, own_ticks: 30 });
         assert_eq!(Entry::parse(7, "7 (short) S 3"), None);
     }
 
     #[test]
     fn time_of_a_family() {
-        let entry = |pid, parent, ticks| Entry { pid, parent, state: 'S', ticks };
+        let entry = |pid, parent, ticks| Entry { pid, parent, state: 'S', ticks, own_ticks: 0 };
         let table =
             [entry(1, 0, 1), entry(5, 1, 10), entry(6, 5, 100), entry(7, 6, 1000), entry(8, 1, 10_000)];
         assert_eq!(ticks_below(5, &table), 1110);

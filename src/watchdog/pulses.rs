@@ -55,6 +55,13 @@ impl Pulses {
         Ok(Pulses { questions })
     }
 
+    /// None that are taken: the questions come out at the other end.
+    #[cfg(test)]
+    pub(super) fn untaken() -> (Pulses, Receiver<Question>) {
+        let (questions, queue) = unbounded();
+        (Pulses { questions }, queue)
+    }
+
     /// Has a pulse taken soon.
     pub(super) fn ask(&self, question: Question) {
         // The threads hold the receiver for as long as `self` lives: sending cannot fail.

@@ -229,3 +229,7 @@ impl Rounds {
         self.fleet.set_panic(panics);
     }
 }
+
+#[cfg(test)]
+#[path = "rounds_tests.rs"]
+mod tests;

@@ -136,7 +136,7 @@ fn being(entry: &Entry) -> Option<Being> {
 }
 
 /// The name of the replica that a process is, by its command line.
-fn replica_name(args: &[String]) -> Option<String> {
+pub fn replica_name(args: &[String]) -> Option<String> {
     let flag = args.iter().position(|word| word == "--server-id")?;
     args.get(flag + 1).filter(|_| args.get(1).is_some_and(|word| word == "replica")).cloned()
 }

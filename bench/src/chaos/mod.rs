@@ -5,11 +5,11 @@
 mod balancer;
 mod changes;
 mod docker;
-mod faults;
+pub mod faults;
 mod invariants;
 mod plan;
 mod run;
-mod status;
+pub mod status;
 mod verdict;
 mod watch;
 

@@ -2,6 +2,7 @@
 
 mod chaos;
 mod given;
+mod scale;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use lexopt::Arg;
 
 pub use chaos::{Chaos, ReplicaKind};
 use given::{Given, unknown};
+pub use scale::Scale;
 
 /// What `bench --help` prints.
 pub const HELP: &str = "\
@@ -43,11 +45,13 @@ bench chaos     random kills, hangs, changes and engine failures under load, the
     --every MS             time between two requests of a client (20)
     --image NAME           docker: image of the replicas (ringmaster-server)
     --log FILE             the balancer's log
+bench scale     many replicas and no clients: what watching costs, how heartbeats are spread, how fast half is replaced
+    --replicas N           replicas, 10 to 256 (100)
 bench backend   the server that compare puts behind the balancers
     --listen ADDR          (127.0.0.1:0)
     --end-with-stdin       end when standard input does
 
-compare, streams, soak and chaos take --ringmaster PATH; otherwise it is the `ringmaster` beside this program.
+compare, streams, soak, chaos and scale take --ringmaster PATH; otherwise it is the `ringmaster` beside this program.
 ";
 
 /// Most connections of one measurement: what the other balancers are set up for.
@@ -72,6 +76,8 @@ pub enum Job {
     Soak(Soak),
     /// Let everything happen.
     Chaos(Chaos),
+    /// Have many replicas.
+    Scale(Scale),
 }
 
 /// Options of `bench backend`.
@@ -143,12 +149,13 @@ pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Job> {
             Some("streams") => streams(&mut given),
             Some("soak") => soak(&mut given),
             Some("chaos") => chaos::read(&mut given),
+            Some("scale") => scale::read(&mut given),
             Some("help") => Ok(Job::Help),
-            _ => bail!("there are compare, streams, soak, chaos and backend; see --help"),
+            _ => bail!("there are compare, streams, soak, chaos, scale and backend; see --help"),
         },
         Some(Arg::Long("help") | Arg::Short('h')) => Ok(Job::Help),
         Some(other) => Err(other.unexpected().into()),
-        None => bail!("what is to be done? compare, streams, soak, chaos or backend; see --help"),
+        None => bail!("what is to be done? compare, streams, soak, chaos, scale or backend; see --help"),
     }
 }
 
@@ -270,6 +277,8 @@ mod tests {
         assert_eq!((options.bytes, options.ringmaster), (1 << 29, PathBuf::from("/bin/x")));
         let Ok(Job::Chaos(options)) = job("chaos --launcher docker --seed 7") else { panic!("no chaos") };
         assert_eq!((options.launcher, options.seed, options.replicas), (ReplicaKind::Docker, Some(7), 6));
+        let Ok(Job::Scale(options)) = job("scale --replicas 12") else { panic!("no scale") };
+        assert_eq!(options.replicas, 12);
     }
 
     #[test]
@@ -284,6 +293,7 @@ mod tests {
             "streams --x",
             "chaos --replicas 3",
             "chaos --launcher static",
+            "scale --replicas 9",
         ] {
             assert!(job(line).is_err(), "{line}");
         }

@@ -1,0 +1,133 @@
+//! How the fleet's own work grows with the number of its replicas. These are measurements, which fail nothing, so they
+//! run only when asked to:
+//!
+//! ```sh
+//! cargo test --release --lib --test growth -- --ignored --nocapture growth
+//! ```
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use ringmaster::fleet::{Fleet, ReplicaId};
+use ringmaster::replica::{Hostname, Instance};
+use ringmaster::ring::{RingId, Scheme, Shape};
+
+/// Sizes of the fleet.
+const SIZES: [usize; 3] = [10, 100, 1000];
+
+/// Virtual servers of each replica.
+const VIRTUAL_SERVERS: usize = 9;
+
+/// Most that goes into one figure; beyond [`FEWEST`] repetitions it ends there.
+const TIME: Duration = Duration::from_millis(200);
+
+/// Fewest repetitions of which a median is told.
+const FEWEST: usize = 3;
+
+/// Enough repetitions.
+const MOST: usize = 10_000;
+
+/// What runs the replica with this number.
+fn instance(number: usize) -> Instance {
+    let port = u16::try_from(number).unwrap();
+    Instance { key: number.to_string().into(), address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) }
+}
+
+/// A fleet of `n` that serve on a ring of `slots`, each on slots of its own that alternate with those of the others:
+/// finding them one after another would take minutes.
+fn fleet(n: usize, slots: usize) -> (Fleet, Vec<(ReplicaId, Instance)>) {
+    let fleet = Fleet::new(Shape::new(Scheme::Even, slots, VIRTUAL_SERVERS).unwrap());
+    let replicas = (0..n).map(|k| {
+        let own: Vec<usize> =
+            (0..VIRTUAL_SERVERS).map(|j| (j * n + k) * slots / (VIRTUAL_SERVERS * n)).collect();
+        let (number, instance) = (k + 1, instance(k + 1));
+        let ring_id = RingId(u32::try_from(number).unwrap());
+        let id = fleet.restore(Hostname::numbered(number), ring_id, &own, Some(instance.clone())).unwrap();
+        assert_eq!(fleet.admit(&[id]), 1);
+        (id, instance)
+    });
+    let replicas = replicas.collect();
+    (fleet, replicas)
+}
+
+/// The median time of one call of `act`, which is told how often it was called.
+fn median(mut act: impl FnMut(usize)) -> Duration {
+    let begin = Instant::now();
+    let mut times = Vec::new();
+    while times.len() < FEWEST || (times.len() < MOST && begin.elapsed() < TIME) {
+        let start = Instant::now();
+        act(times.len());
+        times.push(start.elapsed());
+    }
+    times.sort();
+    times[times.len() / 2]
+}
+
+/// A line of the table.
+fn print(what: &str, figures: &[Duration]) {
+    let cells: Vec<String> =
+        figures.iter().map(|time| format!("{:>12.1}", time.as_secs_f64() * 1e6)).collect();
+    println!("{what:<34}{}", cells.concat());
+}
+
+/// One figure for each size, on rings with four slots for each virtual server, as far as there can be so many.
+fn row(what: &str, measure: impl Fn(&Fleet, &[(ReplicaId, Instance)]) -> Duration) {
+    let figures = SIZES.map(|n| {
+        let (fleet, replicas) = fleet(n, (n * VIRTUAL_SERVERS * 4).min(Shape::MAX_SLOTS));
+        measure(&fleet, &replicas)
+    });
+    print(what, &figures);
+}
+
+/// What finding slots for a whole fleet takes, which is done once, at the start.
+fn beginning() {
+    println!("\nmilliseconds to recruit so many at once for an empty fleet");
+    for n in [10, 25, 50, 100] {
+        let slots = n * VIRTUAL_SERVERS * 4;
+        let fleet = Fleet::new(Shape::new(Scheme::Even, slots, VIRTUAL_SERVERS).unwrap());
+        let names: Vec<Hostname> = (1..=n).map(Hostname::numbered).collect();
+        let begin = Instant::now();
+        assert_eq!(fleet.recruit(&names).map(|ids| ids.len()), Ok(n));
+        println!("{n:>6} {:>10.1}", begin.elapsed().as_secs_f64() * 1e3);
+    }
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn growth_of_the_fleet() {
+    println!("\nmicroseconds, medians; replicas: {SIZES:?}");
+    row("watched", |fleet, _| median(|_| drop(fleet.watched())));
+    row("replicas (the status)", |fleet, _| median(|_| drop(fleet.replicas())));
+    row("fail, admit", |fleet, replicas| {
+        median(|k| {
+            let (id, instance) = &replicas[k % replicas.len()];
+            assert!(fleet.fail(*id, instance));
+            assert_eq!(fleet.admit(&[*id]), 1);
+        })
+    });
+    row("all fail, all are admitted", |fleet, replicas| {
+        let ids: Vec<ReplicaId> = replicas.iter().map(|(id, _)| *id).collect();
+        median(|_| {
+            assert!(replicas.iter().all(|(id, instance)| fleet.fail(*id, instance)));
+            assert_eq!(fleet.admit(&ids), ids.len());
+        })
+    });
+    row("lease, release", |fleet, _| median(|k| drop(fleet.lease(k as u64, &[]).unwrap())));
+    row("lease, all tried but one", |fleet, replicas| {
+        let tried: Vec<RingId> = replicas[1..].iter().map(|(id, _)| id.ring_id).collect();
+        median(|k| drop(fleet.lease(k as u64, &tried).unwrap()))
+    });
+    row("set_instance", |fleet, replicas| {
+        median(|k| {
+            let (id, instance) = &replicas[k % replicas.len()];
+            fleet.set_instance(*id, Some(instance.clone()));
+        })
+    });
+    row("recruit, dismiss one more", |fleet, replicas| {
+        let name = [Hostname::numbered(replicas.len() + 1)];
+        median(|_| fleet.recruit(&name).unwrap().into_iter().for_each(|id| fleet.dismiss(id)))
+    });
+    beginning();
+}
