@@ -96,6 +96,11 @@ impl Fleet {
         self.lock().watch(id)
     }
 
+    /// The same of the one that is run by the instance with this key.
+    pub fn run_by(&self, key: &str) -> Option<Watched> {
+        self.lock().run_by(key)
+    }
+
     /// Whether a replica is in the ring, as what serves at this address.
     pub fn serves_at(&self, id: ReplicaId, address: SocketAddr) -> bool {
         self.lock().serves_at(id, address)

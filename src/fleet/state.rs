@@ -112,6 +112,12 @@ impl State {
         self.members.iter().map(watched).collect()
     }
 
+    pub(super) fn run_by(&self, key: &str) -> Option<Watched> {
+        let has_key = |member: &Member| member.instance.as_ref().is_some_and(|it| *it.key == *key);
+        let (&ring_id, member) = self.members.iter().find(|(_, member)| has_key(member))?;
+        Some(watch(ReplicaId { ring_id, serial: member.serial }, member))
+    }
+
     pub(super) fn watch(&self, id: ReplicaId) -> Option<Watched> {
         self.member(id).map(|member| watch(id, member))
     }
@@ -206,17 +212,17 @@ impl State {
     }
 
     pub(super) fn admit(&mut self, ids: &[ReplicaId]) -> usize {
-        let mut admitted = 0;
+        let mut admitted = Vec::with_capacity(ids.len());
         for &id in ids {
             let ready =
                 |m: &&mut Member| m.instance.is_some() && matches!(m.phase, Phase::Joining | Phase::Down);
             if let Some(member) = self.member_mut(id).filter(ready) {
                 member.phase = Phase::Serving;
-                self.ring.set_serving(id.ring_id, true);
-                admitted += 1;
+                admitted.push(id.ring_id);
             }
         }
-        admitted
+        self.ring.set_all_serving(&admitted, true);
+        admitted.len()
     }
 
     pub(super) fn enlist(&mut self, ids: &[ReplicaId]) {
@@ -319,8 +325,9 @@ impl State {
         if min > 0 && chosen.iter().any(serves) && !others.iter().any(|(id, _)| serves(id)) {
             return Err(format!("cannot remove {n} of {total} replicas: none of those left is serving"));
         }
+        let leaving: Vec<RingId> = chosen.iter().map(|id| id.ring_id).collect();
+        self.ring.set_all_serving(&leaving, false);
         for &id in &chosen {
-            self.ring.set_serving(id.ring_id, false);
             if let Some(member) = self.member_mut(id) {
                 member.phase = Phase::Leaving;
             }

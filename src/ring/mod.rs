@@ -70,11 +70,20 @@ impl std::error::Error for PlaceError {}
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ring {
     shape: Shape,
-    /// Per slot the virtual server that sits there: its server and its number `j`.
-    seats: Vec<Option<(RingId, usize)>>,
+    /// Per slot the virtual server that sits there.
+    seats: Vec<Option<Seat>>,
     servers: BTreeMap<RingId, Server>,
     /// Per slot the serving server that answers for it. Follows from the other fields; see `rebuild`.
     owners: Vec<Option<RingId>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Seat {
+    id: RingId,
+    /// Its number among the server's virtual servers.
+    j: usize,
+    /// As the server's own: here, where the table of owners is made from.
+    serving: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -126,7 +135,7 @@ impl Ring {
             let error = |why| Err(PlaceError(format!("server {id}, virtual server {j}: slot {slot} {why}")));
             match self.seats.get(slot) {
                 None => return error(format!("is not on a ring of {} slots", self.shape.slots())),
-                Some(Some((other, _))) => return error(format!("is taken by server {other}")),
+                Some(Some(seat)) => return error(format!("is taken by server {}", seat.id)),
                 Some(None) if slots[..j].contains(&slot) => return error("is listed twice".to_string()),
                 Some(None) => {}
             }
@@ -149,10 +158,23 @@ impl Ring {
     /// Lets `id` answer for its slots, or lets its requests pass over it to the next serving server while it keeps
     /// its slots. A server that is not placed cannot serve: nothing happens.
     pub fn set_serving(&mut self, id: RingId, serving: bool) {
-        if let Some(server) = self.servers.get_mut(&id)
-            && server.serving != serving
-        {
+        self.set_all_serving(&[id], serving);
+    }
+
+    /// The same for several in one pass over the slots.
+    pub fn set_all_serving(&mut self, ids: &[RingId], serving: bool) {
+        let mut changed = false;
+        for id in ids {
+            let Some(server) = self.servers.get_mut(id).filter(|server| server.serving != serving) else {
+                continue;
+            };
             server.serving = serving;
+            changed = true;
+            for &slot in &server.slots {
+                self.seats[slot].iter_mut().for_each(|seat| seat.serving = serving);
+            }
+        }
+        if changed {
             self.rebuild();
         }
     }
@@ -182,14 +204,14 @@ impl Ring {
         let start = self.slot_of(request);
         let mut met = BTreeSet::new();
         (start..start + slots).filter_map(move |at| {
-            let (id, _) = self.seats[at % slots]?;
-            (self.is_serving(id) && met.insert(id)).then_some(id)
+            let seat = self.seats[at % slots]?;
+            (seat.serving && met.insert(seat.id)).then_some(seat.id)
         })
     }
 
     /// Every taken slot as (slot, server, virtual server), in order of slot.
     pub fn taken(&self) -> impl Iterator<Item = (usize, RingId, usize)> + '_ {
-        self.seats.iter().enumerate().filter_map(|(slot, seat)| seat.map(|(id, j)| (slot, id, j)))
+        self.seats.iter().enumerate().filter_map(|(slot, seat)| seat.map(|seat| (slot, seat.id, seat.j)))
     }
 
     /// How many slots each serving server answers for; together all of them, while any serves.
@@ -215,10 +237,6 @@ impl Ring {
             }
         }
         counts
-    }
-
-    fn is_serving(&self, id: RingId) -> bool {
-        self.servers.get(&id).is_some_and(|server| server.serving)
     }
 
     fn refuse_if_placed(&self, id: RingId) -> Result<(), PlaceError> {
@@ -261,7 +279,7 @@ impl Ring {
 
     fn seat(&mut self, id: RingId, slots: Vec<usize>) -> &[usize] {
         for (j, &slot) in slots.iter().enumerate() {
-            self.seats[slot] = Some((id, j));
+            self.seats[slot] = Some(Seat { id, j, serving: false });
         }
         // A server that does not serve yet owns nothing, so the table of owners stays as it is.
         let server = Server { slots, serving: false };
@@ -274,10 +292,8 @@ impl Ring {
         let mut next = None;
         for _ in 0..2 {
             for slot in (0..self.seats.len()).rev() {
-                if let Some((id, _)) = self.seats[slot]
-                    && self.is_serving(id)
-                {
-                    next = Some(id);
+                if let Some(seat) = self.seats[slot].filter(|seat| seat.serving) {
+                    next = Some(seat.id);
                 }
                 self.owners[slot] = next;
             }

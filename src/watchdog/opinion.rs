@@ -16,6 +16,8 @@ const HASTE: u32 = 5;
 /// An opinion; it lasts as long as the replica is a member, through all its relaunches.
 pub(super) struct Opinion {
     pub(super) health: Health,
+    /// Where it stood when it was looked at last.
+    pub(super) phase: Phase,
     /// The incarnation that `health` is about.
     pub(super) instance: Option<Instance>,
     /// It is known to have ended.
@@ -52,6 +54,7 @@ impl Opinion {
     pub(super) fn new(k: u32, threshold: Threshold, longest_pause: Duration, now: Instant) -> Opinion {
         Opinion {
             health: Health::unknown(threshold, now),
+            phase: Phase::Joining,
             instance: None,
             ended: false,
             place: (f64::from(k) * GOLDEN).fract(),
@@ -70,6 +73,7 @@ impl Opinion {
     /// Takes in what runs the replica now. A new incarnation starts with a clean slate: well if it serves, since it has
     /// just been asked, or else unknown.
     pub(super) fn meet(&mut self, replica: &Watched, threshold: Threshold, now: Instant) {
+        self.phase = replica.phase;
         let serves = replica.phase == Phase::Serving;
         if self.instance != replica.instance {
             self.instance = replica.instance.clone();

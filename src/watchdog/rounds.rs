@@ -177,11 +177,10 @@ impl Rounds {
 
     /// Whether so many miss heartbeats together that it is not believed of each. Those that are known to be dead do not
     /// count: they are away for reasons of their own.
-    pub(super) fn is_panic(&self, replicas: &[Watched]) -> bool {
+    pub(super) fn is_panic(&self) -> bool {
         let (mut all, mut sick) = (0, 0);
-        for replica in replicas {
-            let Some(opinion) = self.opinions.get(&replica.id) else { continue };
-            let is_sick = match replica.phase {
+        for opinion in self.opinions.values() {
+            let is_sick = match opinion.phase {
                 Phase::Serving => !opinion.health.is_sound(),
                 Phase::Down if opinion.is_silent && !opinion.ended => true,
                 Phase::Down | Phase::Joining | Phase::Leaving => continue,
@@ -196,7 +195,7 @@ impl Rounds {
     /// replaced too, if they go on missing heartbeats, but one after another: those that hang have to be healed, and if
     /// they do not hang after all, little is lost.
     fn judge_the_spared(&mut self, replicas: &[Watched], now: Instant) {
-        let panics = self.is_panic(replicas);
+        let panics = self.is_panic();
         if self.in_panic && !panics {
             log::info!("the panic is over: replicas that do not answer leave the ring again");
             self.set_panic(false);

@@ -53,7 +53,7 @@ impl Rounds {
 
     /// A replica has missed too many heartbeats: it leaves the ring, unless too many have.
     fn fell(&mut self, replica: &Watched, miss: &Miss, now: Instant) {
-        if replica.phase == Phase::Serving && miss.accepts && self.is_panic(&self.fleet.watched()) {
+        if replica.phase == Phase::Serving && miss.accepts && self.is_panic() {
             if !self.in_panic {
                 log::warn!(
                     "panic: more than {} % of the replicas miss heartbeats together; those that accept connections stay \
@@ -114,7 +114,7 @@ impl Rounds {
         let Some(opinion) = self.opinions.get_mut(&replica.id) else {
             return;
         };
-        opinion.spared = false;
+        (opinion.spared, opinion.phase) = (false, Phase::Down);
         let unwell_for = opinion.health.unwell_for(now);
         let pause = opinion.schedule.died(now);
         let (name, unwell) = (&replica.hostname, unwell_for.as_secs_f64());
@@ -164,13 +164,10 @@ impl Rounds {
 
     /// An instance has ended.
     pub(super) fn bury(&mut self, key: &str, now: Instant) {
-        let has_key =
-            |replica: &Watched| replica.instance.as_ref().is_some_and(|instance| *instance.key == *key);
         // What somebody holds the claim on is being launched or stopped by them, and they find out.
-        let is_ours = |replica: &Watched| {
-            !replica.claimed && matches!(replica.phase, Phase::Serving | Phase::Down) && has_key(replica)
-        };
-        let Some(replica) = self.fleet.watched().into_iter().find(is_ours) else {
+        let is_ours =
+            |replica: &Watched| !replica.claimed && matches!(replica.phase, Phase::Serving | Phase::Down);
+        let Some(replica) = self.fleet.run_by(key).filter(is_ours) else {
             return;
         };
         let opinion = self.opinion(&replica, now);
