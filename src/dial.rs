@@ -31,7 +31,7 @@ pub enum Blame {
     Silent,
     /// A connection came about; what failed came after.
     Accepts,
-    /// This process has no descriptors, ports or memory left: nothing was learned about the server.
+    /// This process has no descriptors, ports or memory left, or did not call at all: nothing was learned about the server.
     Ours,
 }
 
@@ -46,7 +46,9 @@ pub fn blame(error: &ureq::Error, connected: bool) -> Blame {
         ureq::Error::Io(error) if error.kind() == io::ErrorKind::AddrNotAvailable => Blame::Ours,
         _ if connected => Blame::Accepts,
         ureq::Error::Timeout(_) => Blame::Silent,
-        _ => Blame::Gone,
+        ureq::Error::Io(_) | ureq::Error::ConnectionFailed => Blame::Gone,
+        // Refused by the HTTP client before it called anybody.
+        _ => Blame::Ours,
     }
 }
 
@@ -91,6 +93,7 @@ mod tests {
             (io(EMFILE), false, Blame::Ours),
             (io(EMFILE), true, Blame::Ours),
             (io(EADDRNOTAVAIL), false, Blame::Ours),
+            (ureq::Error::BadUri("x".to_owned()), false, Blame::Ours),
         ] {
             assert_eq!(super::blame(&error, connected), blame, "{error:?}, {connected}");
         }

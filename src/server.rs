@@ -3,6 +3,8 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
@@ -44,7 +46,8 @@ impl Server {
     /// take over listens only when they have.
     ///
     /// # Errors
-    /// What could not be started and why. Replicas that this has started are stopped then, as at any end.
+    /// What could not be started and why. Replicas that this has started are stopped then, as at any end; those of an
+    /// earlier run, if there were any, go on running.
     pub fn start(settings: &Settings, launcher: Box<dyn Launcher>) -> Result<Server, String> {
         // First of all the port: if it is taken, no replica is touched.
         let listen = settings.listen;
@@ -82,7 +85,13 @@ impl Server {
                 .map_err(no_threads)?;
         supervisor.open(settings.replicas).map_err(|error| error.to_string())?;
         let lines = Lines::default();
-        let watched = Scene { fleet: fleet.clone(), supervisor: supervisor.clone(), lines: lines.clone() };
+        let is_in_charge = Arc::new(AtomicBool::new(!waits_for_replicas));
+        let watched = Scene {
+            fleet: fleet.clone(),
+            supervisor: supervisor.clone(),
+            lines: lines.clone(),
+            is_in_charge: is_in_charge.clone(),
+        };
         let watchdog = Watchdog::start(watched, settings.watchdog.clone(), shutdown.clone());
         let admin = Admin::new(supervisor.clone(), fleet.clone());
         let forwarder =
@@ -95,6 +104,7 @@ impl Server {
             ready.and_then(|()| Front::open(socket, admin, forwarder, &settings.front, shutdown.clone()));
         match (watchdog, front) {
             (Ok(watchdog), Ok(front)) => {
+                is_in_charge.store(true, Relaxed);
                 log::info!("listening on {address}");
                 let drain_timeout = settings.supervisor.drain_timeout;
                 Ok(Server { address, fleet, front, watchdog, supervisor, shutdown, drain_timeout })
@@ -108,7 +118,7 @@ impl Server {
                 if let Ok(watchdog) = watchdog {
                     watchdog.stop();
                 }
-                supervisor.close(Instant::now());
+                supervisor.give_up(Instant::now());
                 Err(format!("cannot serve on {address}: {}", why.unwrap_or_default()))
             }
         }

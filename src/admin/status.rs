@@ -66,7 +66,7 @@ impl Entry {
     fn of(replica: Replica, now: Instant) -> Entry {
         let state = state(&replica);
         let Replica { id, hostname, instance, in_flight, slots, owned_slots, trouble, .. } = replica;
-        let next_try = trouble.as_ref().and_then(|trouble| trouble.next_try);
+        let next_try = trouble.as_ref().and_then(|trouble| trouble.next_try).filter(|next| *next > now);
         let left = next_try.map(|next| next.saturating_duration_since(now).as_millis());
         Entry {
             name: hostname.to_string(),

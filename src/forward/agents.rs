@@ -43,25 +43,25 @@ impl Agents {
     }
 
     /// A client like those of [`Agents::check_out`], but without any connection yet.
-    pub(super) fn check_out_new(&self, deadline: Instant, streams: bool) -> CheckedOut {
+    pub(super) fn check_out_new(&self, begun: Instant, deadline: Instant, streams: bool) -> CheckedOut {
         // In the place of another, so that there are never more than are needed at once.
         drop(self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop());
-        self.hand_out(self.carrier(), deadline, streams)
+        self.hand_out(self.carrier(), begun, deadline, streams)
     }
 
-    /// A client that nobody else uses, for a request whose answer must have begun at `deadline`; `streams` if its body
+    /// A client that nobody else uses, for a request that is under way since `begun`, whose answer must have begun at `deadline`; `streams` if its body
     /// comes as it is forwarded.
-    pub(super) fn check_out(&self, deadline: Instant, streams: bool) -> CheckedOut {
+    pub(super) fn check_out(&self, begun: Instant, deadline: Instant, streams: bool) -> CheckedOut {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        self.hand_out(idle.unwrap_or_else(|| self.carrier()), deadline, streams)
+        self.hand_out(idle.unwrap_or_else(|| self.carrier()), begun, deadline, streams)
     }
 
     fn carrier(&self) -> Carrier {
         Carrier::new(&self.settings, self.lines.clone())
     }
 
-    fn hand_out(&self, carrier: Carrier, deadline: Instant, streams: bool) -> CheckedOut {
-        carrier.trip.begin(deadline, streams);
+    fn hand_out(&self, carrier: Carrier, begun: Instant, deadline: Instant, streams: bool) -> CheckedOut {
+        carrier.trip.begin(begun, deadline, streams);
         CheckedOut { carrier, home: self.idle.clone() }
     }
 }

@@ -197,6 +197,7 @@ impl Forwarder {
         let mut last = Failed::of(Failure::NoReplica, Retry::Free);
         let mut attempts = 0;
         while attempts < MOST_ATTEMPTS && tried.len() < MOST_TRIED && last.retry != Retry::No {
+            let chosen = Instant::now();
             let (lease, new) = match self.fleet.lease(request_id, &tried) {
                 Some(lease) => (Some(lease), false),
                 // The only replica may have closed the connection just when the request was sent on it.
@@ -209,8 +210,8 @@ impl Forwarder {
             tried.push(lease.replica().ring_id);
             let streams = matches!(request.body, Body::Stream(_));
             let agent = match new {
-                true => self.agents.check_out_new(deadline, streams),
-                false => self.agents.check_out(deadline, streams),
+                true => self.agents.check_out_new(chosen, deadline, streams),
+                false => self.agents.check_out(chosen, deadline, streams),
             };
             let (replica, address) = (lease.replica(), lease.address());
             match attempt(agent, lease, request) {

@@ -33,6 +33,8 @@ struct State {
     cut: bool,
     /// The replica broke the connection instead of ending it.
     reset: bool,
+    /// When a replica was chosen.
+    begun: Instant,
     /// When the answer must have begun.
     deadline: Instant,
     request_timeout: Duration,
@@ -48,6 +50,7 @@ impl Trip {
             fresh: false,
             cut: false,
             reset: false,
+            begun: Instant::now(),
             deadline: Instant::now(),
             request_timeout: settings.request_timeout,
             first_byte_timeout: settings.first_byte_timeout,
@@ -61,10 +64,15 @@ impl Trip {
 
     /// Begins: nothing was sent, and the answer must have begun at `deadline`. A body that streams may take as long as it
     /// likes; then the time counts from the last of it.
-    pub(super) fn begin(&self, deadline: Instant, streams: bool) {
+    pub(super) fn begin(&self, begun: Instant, deadline: Instant, streams: bool) {
         let mut state = self.lock();
         (state.progress, state.cut, state.reset) = (Progress::NothingSent, false, false);
         (state.deadline, state.streams, state.fresh) = (deadline, streams, false);
+        state.begun = begun;
+    }
+
+    pub(super) fn begun(&self) -> Instant {
+        self.lock().begun
     }
 
     pub(super) fn progress(&self) -> Progress {

@@ -53,7 +53,7 @@ impl Connector for Dialler {
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
         Ok(Some(Wire {
-            line: self.lines.enter(*address, stream),
+            line: self.lines.enter(*address, stream, self.trip.begun()),
             buffers,
             trip: self.trip.clone(),
             read_limit: Duration::MAX,

@@ -1,5 +1,6 @@
 //! What is there already: replicas of an earlier run, and what failed launches have left.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -13,8 +14,9 @@ use crate::sync::MutexGuard;
 
 impl Inner {
     /// Adopts what an earlier run left and enlists as many new replicas as are missing from `wanted`.
-    pub(super) fn fill(self: &Arc<Self>, wanted: usize) -> Result<(), LaunchError> {
-        self.adopt(self.launcher.survivors()?);
+    pub(super) fn fill(self: &Arc<Self>, wanted: usize, survivors: Vec<Survivor>) -> Result<(), LaunchError> {
+        self.has_adopted.store(!survivors.is_empty(), Relaxed);
+        self.adopt(self.one_of_each(survivors));
         let missing = wanted.saturating_sub(self.fleet.listing().len());
         let names = self.free_names(missing, &self.launcher.taken_names()?);
         let ids = self.fleet.recruit(&names).map_err(LaunchError)?;
@@ -22,9 +24,27 @@ impl Inner {
         Ok(())
     }
 
+    /// Of several with one ring identity, the one that runs: the others are lives of the same replica that were to be
+    /// removed when the earlier run ended.
+    fn one_of_each(&self, mut survivors: Vec<Survivor>) -> Vec<Survivor> {
+        survivors.sort_by_key(|survivor| (survivor.order.ring_id, survivor.instance.is_none()));
+        survivors.dedup_by(|other, first| {
+            let is_same = other.order.ring_id == first.order.ring_id;
+            if is_same {
+                log::warn!(
+                    "{} is another life of {}: not adopted",
+                    other.order.hostname,
+                    first.order.hostname
+                );
+                self.suspect_stray(&other.order.hostname);
+            }
+            is_same
+        });
+        survivors
+    }
+
     /// Makes members of survivors; those that answer serve at once. One that is odd is never in the way of the rest.
-    fn adopt(self: &Arc<Self>, mut survivors: Vec<Survivor>) {
-        survivors.sort_by_key(|survivor| survivor.order.ring_id);
+    fn adopt(self: &Arc<Self>, survivors: Vec<Survivor>) {
         let adopted: Vec<_> = survivors.into_iter().filter_map(|survivor| self.adopt_one(survivor)).collect();
         let heartbeat = &self.settings.heartbeat;
         let running: Vec<_> = adopted
@@ -41,7 +61,8 @@ impl Inner {
             match pulse {
                 Some(Pulse::Good(_)) => {
                     self.fleet.admit(&[id]);
-                    log::info!("adopted {hostname} at {}, ring id {}", instance.address, id.ring_id);
+                    let found = if self.launcher.is_fixed() { "found" } else { "adopted" };
+                    log::info!("{found} {hostname} at {}, ring id {}", instance.address, id.ring_id);
                 }
                 // The watchdog will say so.
                 _ if self.launcher.is_fixed() => {}
@@ -64,7 +85,7 @@ impl Inner {
         match restored {
             Ok(id) => {
                 // What is left of it is its record until the launch of its next life clears it away.
-                if instance.is_none() {
+                if instance.is_none() && !self.launcher.is_fixed() {
                     log::info!("{hostname} of an earlier run has ended, it is launched again");
                 }
                 Some((id, hostname))
@@ -78,9 +99,11 @@ impl Inner {
         }
     }
 
-    /// Notes that something failed that may have left something running.
-    pub(super) fn suspect_strays(&self) {
-        self.lock_strays().suspect(Instant::now());
+    /// Notes that something failed that may have left something running under this name.
+    pub(super) fn suspect_stray(&self, hostname: &Hostname) {
+        if !self.launcher.is_fixed() {
+            self.lock_strays().suspect(hostname.clone(), Instant::now());
+        }
     }
 
     pub(super) fn lock_strays(&self) -> MutexGuard<'_, Strays> {
@@ -93,19 +116,22 @@ impl Inner {
         let _change = self.lock_changes();
         // The end looks for them itself.
         if !self.shutdown.begun() {
-            self.remove_strays();
+            let suspects = self.lock_strays().names();
+            self.remove_strays(|name| suspects.contains(name));
         }
     }
 
-    /// Removes what carries our label and is no member: a launch that was given up on and came about after all.
-    pub(super) fn remove_strays(&self) {
+    /// Removes what carries our label, is no member and has one of these names: a launch that was given up on and came
+    /// about after all. (What has another name may be the addition of another balancer, which is to take over.)
+    pub(super) fn remove_strays(&self, is_suspect: impl Fn(&Hostname) -> bool) {
         let found = match self.launcher.survivors() {
             Ok(found) => found,
             Err(error) => return log::debug!("cannot look for strays: {error}"),
         };
         // In this order: whatever was found had been launched for a member, and is a stray only if that has gone.
         let members = self.our_names();
-        for stray in found.iter().filter(|found| !members.contains(&found.order.hostname)) {
+        let is_stray = |name: &Hostname| !members.contains(name) && is_suspect(name);
+        for stray in found.iter().filter(|found| is_stray(&found.order.hostname)) {
             let name = &stray.order.hostname;
             match self.launcher.stop(&stray.key, None) {
                 Ok(()) => log::warn!("removed {name}, left by a launch that had been given up"),

@@ -60,6 +60,15 @@ impl Inner {
         });
         let begun = Instant::now();
         let outcomes = self.crew.run_all(launches.collect());
+        // The first may have died while the last was starting.
+        let lives = |id: ReplicaId| match self.fleet.watch(id).and_then(|replica| replica.instance) {
+            Some(instance) if self.ended.contains(&instance.key) => {
+                Err(LaunchError("it has ended".to_owned()))
+            }
+            _ => Ok(()),
+        };
+        let outcomes =
+            ids.iter().zip(outcomes).map(|(&id, outcome)| outcome.map(|outcome| outcome.and(lives(id))));
         let failures: Vec<String> = names
             .iter()
             .zip(outcomes)
@@ -162,7 +171,7 @@ impl Inner {
         }
         let failures = self.stop_and_dismiss(&everyone, Some(STOP_GRACE));
         failures.iter().for_each(|failure| log::error!("{failure}"));
-        self.remove_strays();
+        self.remove_strays(|_| true);
         self.launcher.clean_up();
     }
 
@@ -186,7 +195,7 @@ impl Inner {
                 match inner.fleet.watch(id).and_then(|replica| replica.instance) {
                     Some(instance) => inner.stop_instance(id, &instance, grace)?,
                     // The remains of an earlier life may be there still.
-                    None => inner.suspect_strays(),
+                    None => inner.suspect_stray(&hostname),
                 }
                 inner.fleet.dismiss(id);
                 log::info!("{hostname} stopped");

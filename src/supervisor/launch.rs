@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::{Inner, RespawnName};
-use crate::fleet::{Claim, Phase, ReplicaId, Watched};
+use crate::fleet::{Claim, Phase, ReplicaId};
 use crate::heartbeat::{Heartbeat, Pulse};
 use crate::launcher::{LaunchError, Order};
 use crate::replica::{Hostname, Instance};
@@ -45,9 +45,12 @@ impl Inner {
         };
         let order = Order { hostname: replica.hostname, ring_id: id.ring_id, slots: replica.slots };
         let begun = Instant::now();
-        let instance = self.launcher.start(&order).inspect_err(|_| self.suspect_strays())?;
+        let instance = self.launcher.start(&order).inspect_err(|_| self.suspect_stray(&order.hostname))?;
         let started = begun.elapsed();
         self.fleet.set_instance(id, Some(instance.clone()));
+        if self.launcher.is_fixed() {
+            return Err(LaunchError("it has not been asked yet".to_owned()));
+        }
         let first = self.first_heartbeat(id, &order.hostname, &instance);
         first.map_err(|why| {
             let mut message = format!("'{}' started but {why}", order.hostname);
@@ -74,8 +77,7 @@ impl Inner {
             if Instant::now() >= deadline {
                 return Err(format!("does not answer after {:?}: {why}", self.settings.start_timeout));
             }
-            let leaving = |replica: Watched| replica.phase == Phase::Leaving;
-            if self.fleet.watch(id).is_none_or(leaving) {
+            if !self.is_wanted(id) {
                 return Err("is not wanted any more".to_owned());
             }
             if self.shutdown.sleep(FIRST_HEARTBEAT_PAUSE) {
@@ -96,9 +98,18 @@ impl Inner {
         instance: &Instance,
         grace: Option<Duration>,
     ) -> Result<(), LaunchError> {
-        self.launcher.stop(&instance.key, grace).inspect_err(|_| self.suspect_strays())?;
+        self.launcher.stop(&instance.key, grace).inspect_err(|_| {
+            if let Some(replica) = self.fleet.watch(id) {
+                self.suspect_stray(&replica.hostname);
+            }
+        })?;
         self.fleet.set_instance(id, None);
         Ok(())
+    }
+
+    /// Whether a replica is a member that is to be launched while it is down.
+    pub(super) fn is_wanted(&self, id: ReplicaId) -> bool {
+        self.fleet.watch(id).is_some_and(|replica| replica.phase != Phase::Leaving)
     }
 
     /// Launches a replica again that is down; `asked` is when that was wanted.
@@ -122,7 +133,9 @@ impl Inner {
                 removed = begun.elapsed();
                 self.launch_and_admit(&claim)?
             }
-            (Some(old), RespawnName::Random) => self.launch_before_removing(&claim, old)?,
+            (Some(old), RespawnName::Random) => {
+                self.launch_before_removing(&claim, &replica.hostname, old)?
+            }
         };
         Ok(launched.map_or(Relaunch::NotNeeded, |stages| {
             Relaunch::Serving(Stages { waited: begun - asked, removed, ..stages })
@@ -135,19 +148,26 @@ impl Inner {
         Ok((self.fleet.admit(&[claim.replica()]) > 0).then_some(stages))
     }
 
-    /// With a name of its own the new one need not wait until the old one is gone.
-    fn launch_before_removing(&self, claim: &Claim, old: &Instance) -> Result<Option<Stages>, LaunchError> {
+    /// With a name of its own the new one need not wait until the old one is gone. If it does not come about, everything is
+    /// as before: the old one may recover.
+    fn launch_before_removing(
+        &self,
+        claim: &Claim,
+        name: &Hostname,
+        old: &Instance,
+    ) -> Result<Option<Stages>, LaunchError> {
         let id = claim.replica();
         self.fleet.rename(id, Hostname::random(fastrand::u64(..))).map_err(LaunchError)?;
-        let launched = self.launch_and_admit(claim);
+        let launched = self.launch_and_admit(claim).inspect_err(|_| {
+            self.fleet.set_instance(id, Some(old.clone()));
+            if let Err(why) = self.fleet.rename(id, name.clone()) {
+                log::error!("ring id {} keeps its new name: {why}", id.ring_id);
+            }
+        })?;
         if let Err(error) = self.launcher.stop(&old.key, None) {
-            // Its name is no member's any more, so it will be found among the strays.
-            self.suspect_strays();
-            log::warn!(
-                "what is left of the last life of ring id {} could not be removed: {error}",
-                id.ring_id
-            );
+            self.suspect_stray(name);
+            log::warn!("what is left of {name} could not be removed: {error}");
         }
-        launched
+        Ok(launched)
     }
 }

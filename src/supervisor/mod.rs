@@ -16,6 +16,7 @@ mod strays;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 pub use change::ChangeError;
@@ -93,6 +94,8 @@ struct Inner {
     healers: Crew,
     strays: Mutex<Strays>,
     ended: Ended,
+    /// Something of an earlier run is among the replicas.
+    has_adopted: AtomicBool,
     shutdown: Shutdown,
 }
 
@@ -109,8 +112,10 @@ impl Supervisor {
         shutdown: Shutdown,
     ) -> std::io::Result<Supervisor> {
         let (crew, healers) = (Crew::start("crew")?, Crew::start("healer")?);
+        let has_adopted = AtomicBool::new(false);
         let (change, strays, ended) = (Mutex::new(()), Mutex::default(), Ended::default());
-        let inner = Inner { fleet, launcher, settings, change, crew, healers, strays, ended, shutdown };
+        let inner =
+            Inner { fleet, launcher, settings, change, crew, healers, strays, ended, has_adopted, shutdown };
         Ok(Supervisor { inner: Arc::new(inner) })
     }
 
@@ -127,8 +132,29 @@ impl Supervisor {
     /// The launcher cannot work at all, or the ring has no room.
     pub fn open(&self, wanted: usize) -> Result<(), LaunchError> {
         let _change = self.inner.lock_changes();
-        self.inner.launcher.prepare()?;
-        self.inner.fill(wanted).inspect_err(|_| self.inner.launcher.clean_up())
+        let prepared = self.inner.launcher.prepare();
+        // What lives is served with, also where nothing could be launched at the moment.
+        let survivors = match prepared {
+            Ok(()) => self.inner.launcher.survivors(),
+            Err(why) => match self.inner.launcher.survivors() {
+                Ok(survivors) if survivors.iter().any(|survivor| survivor.instance.is_some()) => {
+                    log::error!("nothing can be launched: {why}");
+                    Ok(survivors)
+                }
+                _ => return Err(why),
+            },
+        };
+        let filled = survivors.and_then(|survivors| self.inner.fill(wanted, survivors));
+        filled.inspect_err(|_| self.inner.launcher.clean_up())
+    }
+
+    /// Ends a start that failed: what an earlier run had left goes on running, everything else ends as in
+    /// [`Supervisor::close`].
+    pub fn give_up(&self, deadline: Instant) {
+        match self.inner.has_adopted.load(Relaxed) {
+            true => self.hand_over(deadline),
+            false => self.close(deadline),
+        }
     }
 
     /// Tells `tell` what the launcher notices, see [`Launcher::watch`]. Launches that wait for the first heartbeat of an
@@ -177,7 +203,7 @@ impl Supervisor {
             let outcome = catch_unwind(AssertUnwindSafe(|| inner.relaunch(id, asked)));
             let outcome = outcome.unwrap_or_else(|_| Err(LaunchError("the launch panicked".to_owned())));
             done(match outcome {
-                Err(_) if inner.shutdown.begun() => Ok(Relaunch::NotNeeded),
+                Err(_) if inner.shutdown.begun() || !inner.is_wanted(id) => Ok(Relaunch::NotNeeded),
                 other => other,
             });
         });
@@ -188,7 +214,10 @@ impl Supervisor {
         if self.inner.lock_strays().begin(now) {
             let inner = self.inner.clone();
             self.inner.healers.run(move || {
-                inner.search_for_strays();
+                let search = catch_unwind(AssertUnwindSafe(|| inner.search_for_strays()));
+                if search.is_err() {
+                    log::error!("a search for what failed launches left panicked");
+                }
                 inner.lock_strays().end(Instant::now());
             });
         }

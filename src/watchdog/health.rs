@@ -19,8 +19,7 @@ use crate::heartbeat::{Miss, Pulse};
 /// How long a replica has to be well until its earlier failures are forgotten.
 pub const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
 
-/// Most times that the number of good heartbeats is doubled: 64 times `rise`, some seconds at the pace at which
-/// replicas are asked that are not well.
+/// Most times that the number of good heartbeats is doubled: with the defaults 128 of them, which take a minute.
 const MOST_DOUBLINGS: u32 = 6;
 
 /// How many heartbeats make a change of opinion.

@@ -17,6 +17,8 @@ mod schedule;
 mod verdict;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -65,6 +67,8 @@ pub struct Scene {
     pub supervisor: Supervisor,
     /// The connections to them, which are cut when one has failed.
     pub lines: Lines,
+    /// Whether what runs may be replaced: not while a predecessor serves with it.
+    pub is_in_charge: Arc<AtomicBool>,
 }
 
 /// What is told to the watchdog.

@@ -81,11 +81,17 @@ impl Opinion {
             self.health = Health::unknown(threshold, now);
             self.next_pulse = now;
         }
-        if serves && !self.spared && self.health.standing() != Standing::Well {
+        if serves && !self.spared && !self.ended && self.health.standing() != Standing::Well {
             self.health = Health::well(threshold, now);
             self.schedule.serves(now);
             self.replaced_in_panic = false;
         }
+    }
+
+    /// Nothing is known of it any more.
+    pub(super) fn doubt(&mut self, threshold: Threshold, now: Instant) {
+        self.health = Health::unknown(threshold, now);
+        self.next_pulse = now;
     }
 
     /// A pulse is being taken, and the next is due in the next interval. Each replica has its own place in the interval,

@@ -1,6 +1,8 @@
 //! What is done with what is known: the rounds of the watchdog.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, select};
@@ -8,6 +10,7 @@ use crossbeam_channel::{Receiver, Sender, select};
 use super::health::Standing;
 use super::opinion::Opinion;
 use super::pulses::{Pulses, Question};
+use super::verdict::ENDED;
 use super::{Event, LONGEST_WAIT, Scene, Settings};
 use crate::fleet::{Fleet, Phase, ReplicaId, Watched};
 use crate::forward::{Lines, Unreached};
@@ -26,6 +29,7 @@ pub(super) struct Rounds {
     pub(super) fleet: Fleet,
     pub(super) supervisor: Supervisor,
     pub(super) lines: Lines,
+    is_in_charge: Arc<AtomicBool>,
     pub(super) settings: Settings,
     pulses: Pulses,
     events: Sender<Event>,
@@ -38,11 +42,12 @@ pub(super) struct Rounds {
 
 impl Rounds {
     pub(super) fn new(scene: Scene, settings: Settings, pulses: Pulses, events: Sender<Event>) -> Rounds {
-        let Scene { fleet, supervisor, lines } = scene;
+        let Scene { fleet, supervisor, lines, is_in_charge } = scene;
         Rounds {
             fleet,
             supervisor,
             lines,
+            is_in_charge,
             settings,
             pulses,
             events,
@@ -104,6 +109,11 @@ impl Rounds {
         let mut next = now + LONGEST_WAIT;
         for replica in &replicas {
             let due = match replica.phase {
+                // It ended while it was put into the ring.
+                Phase::Serving if self.opinion(replica, now).ended => {
+                    self.take_out(replica, ENDED.to_owned(), now);
+                    Some(now)
+                }
                 Phase::Serving => self.heartbeat(replica, now),
                 // If it hangs, the requests that it holds are not to be waited for.
                 Phase::Leaving if !replica.claimed => self.heartbeat(replica, now),
@@ -113,7 +123,7 @@ impl Rounds {
             next = due.map_or(next, |due| next.min(due));
         }
         self.judge_the_spared(&replicas, now);
-        next.max(now + self.settings.interval / LOOKS)
+        next.max(now + (self.settings.interval / LOOKS).min(LONGEST_WAIT))
     }
 
     /// The opinion of a replica, about what runs it now.
@@ -151,16 +161,19 @@ impl Rounds {
     /// pulses too: it was adopted or taken back after a removal that failed, a request could not connect, its relaunch is
     /// put off and it recovers meanwhile, or it is somebody else's.
     fn revive(&mut self, replica: &Watched, now: Instant) -> Option<Instant> {
-        let (is_fixed, fleet) = (self.supervisor.is_fixed(), self.fleet.clone());
+        let (is_fixed, threshold) = (self.supervisor.is_fixed(), self.settings.threshold);
+        let is_in_charge = self.is_in_charge.load(Relaxed);
         let opinion = self.opinion(replica, now);
         if opinion.relaunching {
             return None;
         }
         let has_failed = replica.instance.is_none() || opinion.health.standing() == Standing::Failed;
+        let may_replace = is_in_charge || replica.instance.is_none() || opinion.ended;
         let is_forever = is_fixed && replica.instance.is_some();
         if opinion.health.standing() == Standing::Well {
-            fleet.admit(&[replica.id]);
-        } else if has_failed && !is_forever && opinion.schedule.is_due(now) {
+            // It was well when it left, and has been taken back: nothing is known of it since.
+            opinion.doubt(threshold, now);
+        } else if has_failed && may_replace && !is_forever && opinion.schedule.is_due(now) {
             opinion.relaunching = true;
             let events = self.events.clone();
             let id = replica.id;
@@ -200,7 +213,9 @@ impl Rounds {
             log::info!("the panic is over: replicas that do not answer leave the ring again");
             self.set_panic(false);
         }
-        let has_failed = |opinion: &Opinion| opinion.spared && opinion.health.standing() == Standing::Failed;
+        // One that has begun to answer again is left alone until it is well, or misses again.
+        let fall = self.settings.threshold.fall;
+        let has_failed = |opinion: &Opinion| opinion.spared && opinion.health.misses() >= fall;
         let mut spared: Vec<(u32, &Watched)> = replicas
             .iter()
             .filter_map(|replica| Some((replica, self.opinions.get(&replica.id)?)))
@@ -210,7 +225,7 @@ impl Rounds {
         if panics {
             let is_replaced = |opinion: &Opinion| opinion.replaced_in_panic || opinion.relaunching;
             let one_is_replaced = self.opinions.values().any(is_replaced);
-            let enough = self.settings.threshold.fall.saturating_mul(2);
+            let enough = fall.saturating_mul(2);
             spared.retain(|(misses, _)| *misses >= enough && !one_is_replaced && !self.supervisor.is_fixed());
             spared.sort_by_key(|(misses, _)| std::cmp::Reverse(*misses));
             spared.truncate(1);

@@ -79,7 +79,8 @@ fn rounds(n: usize) -> (Rounds, Receiver<Question>) {
     };
     let (pulses, questions) = Pulses::untaken();
     let (events, _) = crossbeam_channel::unbounded();
-    let scene = Scene { fleet, supervisor, lines: Lines::default() };
+    let scene =
+        Scene { fleet, supervisor, lines: Lines::default(), is_in_charge: Arc::new(AtomicBool::new(true)) };
     (Rounds::new(scene, settings, pulses, events), questions)
 }
 

@@ -13,6 +13,12 @@ use crate::heartbeat::{Miss, Pulse};
 use crate::launcher::LaunchError;
 use crate::supervisor::{Relaunch, Stages};
 
+/// Why a replica failed whose instance is known to have ended.
+pub(super) const ENDED: &str = "it has ended";
+
+/// How long to wait before a server of somebody else's that could not be found is looked for again.
+const FIXED_PAUSE: Duration = Duration::from_secs(5);
+
 impl Rounds {
     /// Takes in a pulse, unless it is about an incarnation that has been replaced meanwhile; whether that gives something
     /// to do.
@@ -116,9 +122,13 @@ impl Rounds {
         };
         (opinion.spared, opinion.phase) = (false, Phase::Down);
         let unwell_for = opinion.health.unwell_for(now);
-        let pause = opinion.schedule.died(now);
         let (name, unwell) = (&replica.hostname, unwell_for.as_secs_f64());
         log::warn!("{name} failed, last well {unwell:.2} s ago: {why}");
+        let pause = match self.supervisor.is_fixed() {
+            // It is waited for, however often it fails.
+            true => Duration::ZERO,
+            false => opinion.schedule.died(now),
+        };
         if !pause.is_zero() {
             log::warn!("{name} is in a crash loop, next try in {} s, last error: {why}", pause.as_secs());
         }
@@ -164,18 +174,17 @@ impl Rounds {
 
     /// An instance has ended.
     pub(super) fn bury(&mut self, key: &str, now: Instant) {
-        // What somebody holds the claim on is being launched or stopped by them, and they find out.
-        let is_ours =
-            |replica: &Watched| !replica.claimed && matches!(replica.phase, Phase::Serving | Phase::Down);
-        let Some(replica) = self.fleet.run_by(key).filter(is_ours) else {
+        let Some(replica) = self.fleet.run_by(key) else {
             return;
         };
         let opinion = self.opinion(&replica, now);
         let is_news = opinion.health.standing() != Standing::Failed || opinion.spared;
         opinion.health.ended(now);
         opinion.ended = true;
-        if is_news {
-            self.take_out(&replica, "it has ended".to_owned(), now);
+        // What somebody holds the claim on is being launched or stopped by them, and they find out; what joins or leaves
+        // is looked after by whoever adds or removes it.
+        if is_news && !replica.claimed && matches!(replica.phase, Phase::Serving | Phase::Down) {
+            self.take_out(&replica, ENDED.to_owned(), now);
         }
     }
 
@@ -184,12 +193,16 @@ impl Rounds {
         let Some(opinion) = self.opinions.get_mut(&id) else {
             return;
         };
-        opinion.relaunching = false;
-        let name = self.fleet.watch(id).map(|replica| replica.hostname.to_string()).unwrap_or_default();
+        (opinion.relaunching, opinion.replaced_in_panic) = (false, false);
+        let Some(replica) = self.fleet.watch(id) else {
+            return;
+        };
+        let name = &replica.hostname;
         match outcome {
+            // It may have ended again before this was told.
+            Ok(Relaunch::Serving(_)) if replica.phase != Phase::Serving => {}
             Ok(Relaunch::Serving(stages)) => {
                 opinion.schedule.serves(now);
-                opinion.replaced_in_panic = false;
                 self.fleet.set_trouble(id, None);
                 match opinion.failure.take() {
                     Some(failure) => log::info!("{name} relaunched: {}", life_story(&failure, stages, now)),
@@ -198,6 +211,10 @@ impl Rounds {
             }
             // Somebody else is at it, or the program is ending: no reason to ask again at once.
             Ok(Relaunch::NotNeeded) => opinion.schedule.postpone(now + LONGEST_WAIT),
+            Err(error) if self.supervisor.is_fixed() => {
+                opinion.schedule.postpone(now + FIXED_PAUSE);
+                log::warn!("{name} is not to be had: {error}");
+            }
             Err(error) => {
                 let pause = opinion.schedule.launch_failed(now).as_secs();
                 self.fleet.set_trouble(id, Some(opinion.trouble(&error.0)));

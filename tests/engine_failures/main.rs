@@ -15,6 +15,7 @@ mod daemon;
 mod events;
 mod launches;
 mod restart;
+mod take_over;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -24,6 +24,8 @@ struct State {
     taken: BTreeSet<String>,
     /// Names whose launches fail, and how many more times.
     failures: BTreeMap<String, u32>,
+    /// No launch succeeds.
+    all_fail: bool,
     /// Names whose stops fail, and how many more times.
     stop_failures: BTreeMap<String, u32>,
     survivors: Vec<Survivor>,
@@ -71,6 +73,11 @@ impl FakeLauncher {
     /// The next `times` launches of `name` fail.
     pub fn fail_start(&self, name: &str, times: u32) {
         self.state().failures.insert(name.to_owned(), times);
+    }
+
+    /// No launch succeeds from now on, or they do again.
+    pub fn fail_all_starts(&self, fail: bool) {
+        self.state().all_fail = fail;
     }
 
     /// The next `times` stops of `name` fail.
@@ -220,7 +227,7 @@ impl Launcher for FakeLauncher {
         let mut state = self.state();
         state.starting -= 1;
         state.calls.push(format!("start {name}"));
-        if due(&mut state.failures, name) {
+        if state.all_fail || due(&mut state.failures, name) {
             return Err(LaunchError(format!("told to fail to start {name}")));
         }
         let twin = state.running.values().any(|(running, _)| running.hostname == order.hostname);

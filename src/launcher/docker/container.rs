@@ -36,6 +36,9 @@ pub(super) struct Container {
 #[serde(rename_all = "PascalCase")]
 struct ContainerState {
     running: bool,
+    /// `created`, `running`, `paused`, `exited` and so on.
+    #[serde(default)]
+    status: String,
 }
 
 #[derive(Deserialize)]
@@ -65,6 +68,11 @@ impl Container {
     /// The engine reports names with a leading slash.
     fn name(&self) -> &str {
         self.name.trim_start_matches('/')
+    }
+
+    /// Whether it was made and has never been started.
+    pub(super) fn is_new(&self) -> bool {
+        self.state.status == "created"
     }
 
     /// What runs, if it does and can be reached on `network`.

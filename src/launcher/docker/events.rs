@@ -22,6 +22,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// An engine that was away is noticed to be back after this time at most; asking costs one call.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// Longest pause where the engine answers and has no events for us: a filter before its socket may forbid them.
+const LONGEST_REFUSAL: Duration = Duration::from_secs(60);
+
 /// How long the engine may take to say its version. One that hangs is away.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
@@ -66,6 +69,16 @@ pub(super) fn follow(fleet: &str, leash: Option<PathBuf>, tell: Tell) -> io::Res
     Ok(Following { end, running })
 }
 
+/// How the engine answered.
+enum Answer {
+    /// It was never away.
+    AtOnce,
+    /// It was away.
+    AfterAll,
+    /// Nobody wants to know any more.
+    Ended,
+}
+
 struct Follower {
     fleet: String,
     leash: Option<PathBuf>,
@@ -76,48 +89,67 @@ struct Follower {
 
 impl Follower {
     fn run(&self) {
-        let mut pause = FIRST_PAUSE;
+        let mut refusal = FIRST_PAUSE;
+        let mut is_told = false;
         while !self.end.begun() {
             let begun = Instant::now();
-            let why = self.listen();
+            let (has_heard, why) = self.listen();
             if self.end.begun() {
                 return;
             }
-            // One that ran for a while was well; one that never does is tried ever more rarely.
-            if begun.elapsed() > LONGEST_PAUSE {
-                pause = FIRST_PAUSE;
+            // One that told something or ran for a while was well.
+            if has_heard || begun.elapsed() > LONGEST_PAUSE {
+                (refusal, is_told) = (FIRST_PAUSE, false);
             }
-            log::warn!(
-                "the engine's events ended ({why}): until they are back, heartbeats alone notice deaths"
-            );
-            if !self.wait_for_the_engine(&mut pause) {
-                return;
+            if !is_told {
+                log::warn!(
+                    "the engine's events ended ({why}): until they are back, heartbeats alone notice deaths"
+                );
+                is_told = true;
             }
-            log::info!("following the engine's events again");
-            (self.tell)(Notice::Back);
+            match self.wait_for_the_engine() {
+                Answer::Ended => return,
+                Answer::AfterAll => {
+                    log::info!("the engine answers again, following the engine's events again");
+                    (self.tell)(Notice::Back);
+                }
+                Answer::AtOnce => {
+                    if self.end.sleep(refusal) {
+                        return;
+                    }
+                    // Where they are refused each time, this would not be true.
+                    if refusal == FIRST_PAUSE {
+                        log::info!("following the engine's events again");
+                    }
+                    refusal = (refusal * 2).min(LONGEST_REFUSAL);
+                }
+            }
         }
     }
 
-    /// Sleeps until the engine answers; `false` when the end comes first.
-    fn wait_for_the_engine(&self, pause: &mut Duration) -> bool {
+    /// Asks until the engine answers.
+    fn wait_for_the_engine(&self) -> Answer {
+        let mut pause = FIRST_PAUSE;
+        let mut answer = Answer::AtOnce;
         loop {
-            if self.end.sleep(*pause) {
-                return false;
-            }
-            *pause = (*pause * 2).min(LONGEST_PAUSE);
             let asked =
                 command::run("docker", &["version", "--format", "{{.Server.Version}}"], ANSWERS_WITHIN);
             if asked.is_ok_and(|version| !version.trim().is_empty()) {
-                return true;
+                return answer;
             }
+            answer = Answer::AfterAll;
+            if self.end.sleep(pause) {
+                return Answer::Ended;
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    /// Runs `docker events` once and tells what it says; returns why it ended.
-    fn listen(&self) -> String {
+    /// Runs `docker events` once and tells what it says; returns whether it said anything, and why it ended.
+    fn listen(&self) -> (bool, String) {
         let mut child = match self.command().spawn() {
             Ok(child) => child,
-            Err(error) => return format!("docker events: cannot run it: {error}"),
+            Err(error) => return (false, format!("docker events: cannot run it: {error}")),
         };
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         *lock(&self.running) = Some(child);
@@ -125,29 +157,30 @@ impl Follower {
         if self.end.begun() {
             lock(&self.running).as_mut().map(Child::kill);
         }
-        if let Some(stdout) = stdout {
-            self.read(BufReader::new(stdout));
-        }
+        let has_heard = stdout.is_some_and(|stdout| self.read(BufReader::new(stdout)));
         let child = lock(&self.running).take();
         if let Some(mut child) = child {
             // It may only have closed its output.
             let _ = child.kill();
             let _ = child.wait();
         }
-        stderr.map_or(String::new(), last_words)
+        (has_heard, stderr.map_or(String::new(), last_words))
     }
 
-    fn read(&self, mut lines: impl BufRead) {
+    /// Tells of each death until there are no more lines; whether there was any.
+    fn read(&self, mut lines: impl BufRead) -> bool {
         let mut line = Vec::new();
+        let mut has_heard = false;
         loop {
             line.clear();
             match lines.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut line) {
-                Ok(0) | Err(_) => return,
+                Ok(0) | Err(_) => return has_heard,
                 Ok(_) => {}
             }
             let id = String::from_utf8_lossy(&line);
             let id = id.trim();
             if is_id(id) {
+                has_heard = true;
                 (self.tell)(Notice::Ended(id.into()));
             }
         }

@@ -26,6 +26,12 @@ const RUN_DEADLINE: Duration = Duration::from_secs(20);
 /// is made again, the sooner the replica is back.
 const CALL_DEADLINE: Duration = Duration::from_secs(8);
 
+/// How often a name is looked for that is said to be taken: somebody else may be in the middle of taking it.
+const LOOKS: u32 = 5;
+
+/// Pause between two looks.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
 /// How often the record is read again when containers went between its two calls.
 const READINGS: usize = 3;
 
@@ -130,7 +136,9 @@ impl Docker {
             Ok(false) => Err(error.clone()),
             Err(why) => Err(with(why.to_string())),
         };
-        let Some((id, fleet)) = self.named(&order.hostname).map_err(left)? else {
+        // As the engine says that a name is taken. If it says so otherwise one day, the next try comes a second later.
+        let is_taken = error.0.contains("already in use");
+        let Some((id, fleet)) = self.holder(&order.hostname, is_taken).map_err(left)? else {
             return with_network();
         };
         if fleet != self.settings.fleet {
@@ -138,18 +146,44 @@ impl Docker {
             let why = format!("the name '{name}' belongs to a container that is not of fleet '{ours}'");
             return Err(LaunchError(why));
         }
-        let found = self.inspect(&[&id]).ok().and_then(|found| found.into_iter().next());
-        let same = found.filter(|container| container.ring_id() == Some(order.ring_id));
-        if let Some(instance) = same.and_then(|container| container.instance(&self.settings.network)) {
+        if let Some(instance) = self.started_by_another(&id, order, is_taken) {
             log::info!("{} runs already, started by somebody else", order.hostname);
             return Ok(Settled::Runs(instance));
         }
         self.docker(&["rm", "--force", "--", &id]).map_err(left)?;
-        // As the engine says that a name is taken. If it says so otherwise one day, the next try comes a second later.
-        match error.0.contains("already in use") {
+        match is_taken {
             true => Ok(Settled::TryAgain),
             false => with_network(),
         }
+    }
+
+    /// Who has a name. One that is said to be taken may not be listed yet: whoever takes it is in the middle of that.
+    fn holder(&self, hostname: &Hostname, is_taken: bool) -> Result<Option<(String, String)>, LaunchError> {
+        for _ in 1..if is_taken { LOOKS } else { 1 } {
+            let holder = self.named(hostname)?;
+            if holder.is_some() {
+                return Ok(holder);
+            }
+            thread::sleep(LOOK_PAUSE);
+        }
+        self.named(hostname)
+    }
+
+    /// What runs in a container if it is this very replica. One that has just been made by somebody else gets the time to
+    /// start.
+    fn started_by_another(&self, id: &str, order: &Order, is_taken: bool) -> Option<Instance> {
+        for look in 1..=LOOKS {
+            let container = self.inspect(&[id]).ok()?.into_iter().next()?;
+            if container.ring_id() != Some(order.ring_id) {
+                return None;
+            }
+            let instance = container.instance(&self.settings.network);
+            if instance.is_some() || !is_taken || !container.is_new() || look == LOOKS {
+                return instance;
+            }
+            thread::sleep(LOOK_PAUSE);
+        }
+        None
     }
 
     /// Makes the network if it is missing; returns whether it was.
@@ -159,7 +193,11 @@ impl Docker {
             return Ok(false);
         }
         let label = format!("{FLEET}={fleet}");
-        self.docker(&["network", "create", "--label", &label, "--", network])?;
+        if let Err(error) = self.docker(&["network", "create", "--label", &label, "--", network]) {
+            // Another launch may have made it at the same time.
+            let look = ["network", "inspect", "--format", "{{.Id}}", "--", network];
+            return self.docker(&look).map(|_| true).map_err(|_| error);
+        }
         log::info!("made network '{network}'");
         Ok(true)
     }
@@ -269,7 +307,8 @@ impl Launcher for Docker {
         if let Some(grace) = grace {
             // Its failure is no reason to go on waiting: removal by force follows in any case.
             let seconds = grace.as_secs().max(1).to_string();
-            if let Err(error) = self.docker(&["stop", "-t", &seconds, "--", key]) {
+            let args = ["stop", "-t", &seconds, "--", key];
+            if let Err(error) = command::run("docker", &args, CALL_DEADLINE + grace) {
                 log::debug!("{error}");
             }
         }
