@@ -30,7 +30,8 @@ step cargo clippy --workspace --all-targets --locked -- -D warnings
 step cargo test --workspace --locked -- --show-output
 # The order of threads, checked: fleet and supervisor as they are, built with the locks and threads of a checker.
 step cargo clippy --locked --features model --lib --test model -- -D warnings
-step cargo test --locked --features model --test model -- --show-output
+# In a folder of its own, or the program built with these locks would take the place of the real one.
+step cargo test --locked --features model --target-dir target/model --test model -- --show-output
 # Faults in a random order that a seed repeats, under checked load; `bench/README.md` says more.
 step cargo run --locked -p ringmaster-bench --bin bench -- chaos --seconds 20
 step env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked

@@ -13,6 +13,9 @@ const GOLDEN: f64 = 0.618_033_988_749_895;
 /// Replicas that are not beyond doubt are asked so many times as often.
 const HASTE: u32 = 5;
 
+/// Why a replica failed whose instance is known to have ended.
+pub(super) const ENDED: &str = "it has ended";
+
 /// An opinion; it lasts as long as the replica is a member, through all its relaunches.
 pub(super) struct Opinion {
     pub(super) health: Health,

@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, select};
 
 use super::health::Standing;
-use super::opinion::Opinion;
+use super::opinion::{ENDED, Opinion};
 use super::pulses::{Pulses, Question};
-use super::verdict::ENDED;
 use super::{Event, LONGEST_WAIT, Scene, Settings};
 use crate::fleet::{Fleet, Phase, ReplicaId, Watched};
 use crate::forward::{Lines, Unreached};

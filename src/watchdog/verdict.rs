@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::LONGEST_WAIT;
 use super::health::{Standing, Transition};
-use super::opinion::Failure;
+use super::opinion::{ENDED, Failure};
 use super::pulses::Taken;
 use super::rounds::Rounds;
 use crate::fleet::{Phase, ReplicaId, Watched};
@@ -12,9 +12,6 @@ use crate::forward::Unreached;
 use crate::heartbeat::{Miss, Pulse};
 use crate::launcher::LaunchError;
 use crate::supervisor::{Relaunch, Stages};
-
-/// Why a replica failed whose instance is known to have ended.
-pub(super) const ENDED: &str = "it has ended";
 
 /// How long to wait before a server of somebody else's that could not be found is looked for again.
 const FIXED_PAUSE: Duration = Duration::from_secs(5);

@@ -3,13 +3,13 @@
 //! running, and nobody waits for ever.
 //!
 //! ```sh
-//! cargo test --features model --test model
-//! RINGMASTER_MODEL_SCHEDULES=100000 SHUTTLE_RANDOM_SEED=$RANDOM cargo test --release --features model --test model
+//! cargo test --features model --target-dir target/model --test model
+//! RINGMASTER_MODEL_SCHEDULES=100000 SHUTTLE_RANDOM_SEED=$RANDOM cargo test --release --features model --target-dir target/model --test model
 //! ```
 //!
 //! No clock runs in here and no wait ends by its timeout: where only a timeout would help, the checker says `deadlock`.
 //! A failure prints the order that led there, as a block of digits; put into a file, it is run again by
-//! `RINGMASTER_MODEL_REPLAY=FILE cargo test --features model --test model NAME_OF_THE_TEST`. With
+//! `RINGMASTER_MODEL_REPLAY=FILE cargo test --features model --target-dir target/model --test model NAME_OF_THE_TEST`. With
 //! SHUTTLE_CAPTURE_BACKTRACE=1 a deadlock says where everybody waits.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
