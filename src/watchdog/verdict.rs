@@ -35,7 +35,7 @@ impl Rounds {
             return false;
         }
         if let Pulse::Unknown(why) = &taken.pulse {
-            log::warn!("{} could not be asked for a heartbeat: {why}", replica.hostname);
+            log::debug!("{} could not be asked for a heartbeat: {why}", replica.hostname);
         }
         let was_sound = opinion.health.is_sound();
         let transition = opinion.health.observe(&taken.pulse, now);

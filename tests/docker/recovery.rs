@@ -16,6 +16,9 @@ const DEADLINE: Duration = Duration::from_secs(15);
 /// Ways for a replica to fail: by its own process, by somebody's cleaning up, and by hanging.
 const FAULTS: [&[&str]; 3] = [&["kill"], &["rm", "--force"], &["pause"]];
 
+/// Clients that ask all the while, each on a connection that it keeps.
+const CLIENTS: usize = 64;
+
 /// How many replicas each fault happens to, one after another. Each fails only once: who fails again within a minute has
 /// to wait.
 const TIMES_EACH: usize = 10;
@@ -26,12 +29,11 @@ fn killed_removed_and_paused_replicas_serve_again_and_n_never_wavers() {
         return;
     }
     let stack = Stack::up();
-    let pace = Duration::from_millis(10);
-    let clients = Clients::start(stack.address(), 4, "/home", pace);
+    let clients = Clients::start(stack.address(), CLIENTS, "/home", Duration::from_millis(50));
     for fault in FAULTS {
         let names: Vec<String> = (0..TIMES_EACH).map(|k| format!("{}-{k}", fault[0])).collect();
         change(&stack, "POST", "/add", &names);
-        let observer = Clients::start(stack.address(), 1, "/rep", pace);
+        let observer = Clients::start(stack.address(), 1, "/rep", Duration::from_millis(10));
         let begin = time_of_day();
         let times: Vec<Duration> =
             names.iter().map(|name| break_and_recover(&clients, fault, name)).collect();

@@ -12,6 +12,8 @@
 //! `RINGMASTER_MODEL_REPLAY=FILE cargo test --features model --target-dir target/model --test model NAME_OF_THE_TEST`. With
 //! SHUTTLE_CAPTURE_BACKTRACE=1 a deadlock says where everybody waits.
 
+// Without the checker there is nothing to run.
+#![cfg(feature = "model")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod engine;
