@@ -182,7 +182,7 @@ fn reports(watchdog: Option<&Watchdog>) -> Report {
 /// Waits until every replica serves, or at the end of the time that they have for starting, until one does.
 fn wait_for_replicas(fleet: &Fleet, deadline: Instant, shutdown: &Shutdown) -> io::Result<()> {
     loop {
-        let replicas = fleet.replicas();
+        let replicas = fleet.watched();
         let serving = replicas.iter().filter(|replica| replica.phase == Phase::Serving).count();
         if serving == replicas.len() || (serving > 0 && Instant::now() >= deadline) {
             return Ok(());

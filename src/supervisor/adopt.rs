@@ -49,7 +49,7 @@ impl Inner {
         let heartbeat = &self.settings.heartbeat;
         let running: Vec<_> = adopted
             .into_iter()
-            .filter_map(|(id, hostname)| Some((id, hostname, self.fleet.replica(id)?.instance?)))
+            .filter_map(|(id, hostname)| Some((id, hostname, self.fleet.watch(id)?.instance?)))
             .collect();
         let pulses = running.iter().map(|(_, hostname, instance)| {
             let (inner, address, hostname) = (self.clone(), instance.address, hostname.clone());

@@ -34,7 +34,7 @@ impl Inner {
 
     /// The names of all replicas, also of those that are coming or going.
     pub(super) fn our_names(&self) -> BTreeSet<Hostname> {
-        self.fleet.replicas().into_iter().map(|replica| replica.hostname).collect()
+        self.fleet.watched().into_iter().map(|replica| replica.hostname).collect()
     }
 
     /// The first `n` names `server_<k>` that nobody has.
@@ -186,7 +186,7 @@ impl Inner {
 
     /// Stops replicas side by side and forgets those that were stopped; returns what went wrong with the others.
     fn stop_and_dismiss(self: &Arc<Self>, ids: &[ReplicaId], grace: Option<Duration>) -> Vec<String> {
-        let replicas: Vec<_> = ids.iter().filter_map(|&id| self.fleet.replica(id)).collect();
+        let replicas: Vec<_> = ids.iter().filter_map(|&id| self.fleet.watch(id)).collect();
         let stops = replicas.iter().map(|replica| {
             let (inner, id, hostname) = (self.clone(), replica.id, replica.hostname.clone());
             move || -> Result<(), LaunchError> {

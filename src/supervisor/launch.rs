@@ -39,18 +39,9 @@ impl Inner {
     /// Launches a recruit or a replica that is down and waits for its first good heartbeat; leaves nothing running
     /// if that does not come. The caller holds the claim.
     pub(super) fn launch(&self, claim: &Claim) -> Result<Stages, LaunchError> {
-        let id = claim.replica();
-        let Some(replica) = self.fleet.replica(id) else {
-            return Err(LaunchError("the replica is gone".to_owned()));
-        };
-        let order = Order { hostname: replica.hostname, ring_id: id.ring_id, slots: replica.slots };
-        let begun = Instant::now();
-        let instance = self.launcher.start(&order).inspect_err(|_| self.suspect_stray(&order.hostname))?;
+        let (id, begun) = (claim.replica(), Instant::now());
+        let (order, instance) = self.start(id)?;
         let started = begun.elapsed();
-        self.fleet.set_instance(id, Some(instance.clone()));
-        if self.launcher.is_fixed() {
-            return Err(LaunchError("it has not been asked yet".to_owned()));
-        }
         let first = self.first_heartbeat(id, &order.hostname, &instance);
         first.map_err(|why| {
             let mut message = format!("'{}' started but {why}", order.hostname);
@@ -60,6 +51,17 @@ impl Inner {
             LaunchError(message)
         })?;
         Ok(Stages { started, answered: begun.elapsed() - started, ..Stages::default() })
+    }
+
+    /// Has the launcher start a replica, and records what runs it.
+    fn start(&self, id: ReplicaId) -> Result<(Order, Instance), LaunchError> {
+        let Some(replica) = self.fleet.replica(id) else {
+            return Err(LaunchError("the replica is gone".to_owned()));
+        };
+        let order = Order { hostname: replica.hostname, ring_id: id.ring_id, slots: replica.slots };
+        let instance = self.launcher.start(&order).inspect_err(|_| self.suspect_stray(&order.hostname))?;
+        self.fleet.set_instance(id, Some(instance.clone()));
+        Ok((order, instance))
     }
 
     fn first_heartbeat(&self, id: ReplicaId, hostname: &Hostname, instance: &Instance) -> Result<(), String> {
@@ -122,6 +124,10 @@ impl Inner {
         };
         if self.shutdown.begun() {
             return Ok(Relaunch::NotNeeded);
+        }
+        if self.launcher.is_fixed() {
+            // It has only been found; whether it is well its heartbeats will tell.
+            return self.start(id).map(|_| Relaunch::NotNeeded);
         }
         let begun = Instant::now();
         let mut removed = Duration::ZERO;

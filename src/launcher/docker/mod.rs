@@ -189,14 +189,14 @@ impl Docker {
     /// Makes the network if it is missing; returns whether it was.
     fn ensure_network(&self) -> Result<bool, LaunchError> {
         let DockerSettings { network, fleet, .. } = &self.settings;
-        if self.docker(&["network", "inspect", "--format", "{{.Id}}", "--", network]).is_ok() {
+        let is_there = || self.docker(&["network", "inspect", "--format", "{{.Id}}", "--", network]).is_ok();
+        if is_there() {
             return Ok(false);
         }
         let label = format!("{FLEET}={fleet}");
         if let Err(error) = self.docker(&["network", "create", "--label", &label, "--", network]) {
             // Another launch may have made it at the same time.
-            let look = ["network", "inspect", "--format", "{{.Id}}", "--", network];
-            return self.docker(&look).map(|_| true).map_err(|_| error);
+            return if is_there() { Ok(true) } else { Err(error) };
         }
         log::info!("made network '{network}'");
         Ok(true)
