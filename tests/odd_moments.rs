@@ -18,8 +18,10 @@ const NO_HEARTBEATS: &str = "--heartbeat-interval 60s --heartbeat-timeout 10s";
 
 const QUICK: &str = "--heartbeat-interval 20ms --heartbeat-timeout 5s --longest-pause 1s";
 
-/// Replicas that can be stopped but not removed, as when an engine fails in between.
-struct HalfStopped(FakeLauncher);
+/// Replicas that can be stopped but not removed, as when an engine fails in between; it may tell of the death or not.
+struct HalfStopped(FakeLauncher, IsTold);
+
+type IsTold = bool;
 
 impl Launcher for HalfStopped {
     fn watch(&self, tell: Tell) -> Option<Watch> {
@@ -44,7 +46,10 @@ impl Launcher for HalfStopped {
 
     fn stop(&self, key: &str, grace: Option<Duration>) -> Result<(), LaunchError> {
         if grace.is_some() && self.0.count("start server_2") == 1 {
-            self.0.end("server_2");
+            match self.1 {
+                true => self.0.end("server_2"),
+                false => self.0.at("server_2", |backend| backend.kill()),
+            }
             return Err(LaunchError("the container could not be removed".to_owned()));
         }
         self.0.stop(key, grace)
@@ -55,13 +60,19 @@ impl Launcher for HalfStopped {
 
 #[test]
 fn one_whose_removal_failed_half_way_is_launched_again_before_it_gets_requests() {
-    let launcher = FakeLauncher::new();
-    let server = TestServer::start(NO_HEARTBEATS, HalfStopped(launcher.clone()));
-    let refused = server.admin("DELETE", "/rm", r#"{"n":1,"hostnames":["server_2"]}"#);
-    assert_eq!(refused.status, 500);
-    assert!(refused.error().contains("'server_2' did not stop"), "{}", refused.text());
-    wait_for("it to be launched again", || launcher.count("start server_2") == 2 && server.serving() == 3);
-    assert_eq!(launcher.early_requests(), 0);
+    for is_told in [true, false] {
+        let launcher = FakeLauncher::new();
+        // One miss is enough, so that no second heartbeat has to be waited for.
+        let flags = format!("{NO_HEARTBEATS} --fall 1");
+        let server = TestServer::start(&flags, HalfStopped(launcher.clone(), is_told));
+        let refused = server.admin("DELETE", "/rm", r#"{"n":1,"hostnames":["server_2"]}"#);
+        assert_eq!(refused.status, 500);
+        assert!(refused.error().contains("'server_2' did not stop"), "{}", refused.text());
+        wait_for("it to be launched again", || {
+            launcher.count("start server_2") == 2 && server.serving() == 3
+        });
+        assert_eq!(launcher.early_requests(), 0);
+    }
 }
 
 #[test]
