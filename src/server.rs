@@ -79,7 +79,7 @@ impl Server {
         let no_threads = |error| format!("cannot serve on {address}: {error}");
 
         let shutdown = Shutdown::default();
-        let fleet = Fleet::new(settings.ring);
+        let fleet = Fleet::new(settings.ring, settings.policy);
         let supervisor =
             Supervisor::new(fleet.clone(), launcher, settings.supervisor.clone(), shutdown.clone())
                 .map_err(no_threads)?;

@@ -80,6 +80,7 @@ fn a_launch_is_one_argument_vector_with_the_image_behind_a_double_dash() {
         "run --detach --pull never --name server_1 --hostname server_1 --network n1 --network-alias server_1",
         "--env SERVER_ID=server_1 --label ringmaster.fleet=f1 --label ringmaster.ring-id=1 --label",
         slots,
+        "--label ringmaster.weight=1",
         "--memory 64m --pids-limit 512 --cap-drop ALL --security-opt no-new-privileges --read-only -- i:1",
     ];
     assert_eq!(launch.join(" "), expected.join(" "));

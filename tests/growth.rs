@@ -10,7 +10,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use ringmaster::fleet::{Fleet, ReplicaId};
+use ringmaster::balance::Policy;
+use ringmaster::fleet::{Fleet, Recruit, ReplicaId};
 use ringmaster::replica::{Hostname, Instance};
 use ringmaster::ring::{RingId, Scheme, Shape};
 
@@ -38,13 +39,14 @@ fn instance(number: usize) -> Instance {
 /// A fleet of `n` that serve on a ring of `slots`, each on slots of its own that alternate with those of the others:
 /// finding them one after another would take minutes.
 fn fleet(n: usize, slots: usize) -> (Fleet, Vec<(ReplicaId, Instance)>) {
-    let fleet = Fleet::new(Shape::new(Scheme::Even, slots, VIRTUAL_SERVERS).unwrap());
+    let fleet = Fleet::new(Shape::new(Scheme::Even, slots, VIRTUAL_SERVERS).unwrap(), Policy::Hash);
     let replicas = (0..n).map(|k| {
         let own: Vec<usize> =
             (0..VIRTUAL_SERVERS).map(|j| (j * n + k) * slots / (VIRTUAL_SERVERS * n)).collect();
         let (number, instance) = (k + 1, instance(k + 1));
         let ring_id = RingId(u32::try_from(number).unwrap());
-        let id = fleet.restore(Hostname::numbered(number), ring_id, &own, Some(instance.clone())).unwrap();
+        let id =
+            fleet.restore(Hostname::numbered(number).into(), ring_id, &own, Some(instance.clone())).unwrap();
         assert_eq!(fleet.admit(&[id]), 1);
         (id, instance)
     });
@@ -86,8 +88,8 @@ fn beginning() {
     println!("\nmilliseconds to recruit so many at once for an empty fleet");
     for n in [10, 25, 50, 100] {
         let slots = n * VIRTUAL_SERVERS * 4;
-        let fleet = Fleet::new(Shape::new(Scheme::Even, slots, VIRTUAL_SERVERS).unwrap());
-        let names: Vec<Hostname> = (1..=n).map(Hostname::numbered).collect();
+        let fleet = Fleet::new(Shape::new(Scheme::Even, slots, VIRTUAL_SERVERS).unwrap(), Policy::Hash);
+        let names: Vec<Recruit> = (1..=n).map(Hostname::numbered).map(Recruit::from).collect();
         let begin = Instant::now();
         assert_eq!(fleet.recruit(&names).map(|ids| ids.len()), Ok(n));
         println!("{n:>6} {:>10.1}", begin.elapsed().as_secs_f64() * 1e3);
@@ -126,7 +128,7 @@ fn growth_of_the_fleet() {
         })
     });
     row("recruit, dismiss one more", |fleet, replicas| {
-        let name = [Hostname::numbered(replicas.len() + 1)];
+        let name = [Recruit::from(Hostname::numbered(replicas.len() + 1))];
         median(|_| fleet.recruit(&name).unwrap().into_iter().for_each(|id| fleet.dismiss(id)))
     });
     beginning();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ringmaster::launcher::{LaunchError, Launcher, Order, Survivor, Tell, Watch};
 use ringmaster::replica::{Hostname, Instance};
-use ringmaster::ring::RingId;
+use ringmaster::ring::{RingId, Weight};
 use support::{FakeLauncher, Gate, Hooked, Load, TestServer, wait_for};
 
 /// No heartbeat is due within a test, unless there is a reason to take one.
@@ -152,8 +152,12 @@ fn one_that_cannot_be_launched_keeps_its_name_and_may_recover() {
 fn of_two_lives_of_one_replica_one_is_adopted() {
     let launcher = FakeLauncher::new();
     for (name, id) in [("server_1", 1), ("server_new", 2), ("server_2", 2), ("server_3", 3)] {
-        let order =
-            Order { hostname: Hostname::parse(name).unwrap(), ring_id: RingId(id), slots: Vec::new() };
+        let order = Order {
+            hostname: Hostname::parse(name).unwrap(),
+            ring_id: RingId(id),
+            slots: Vec::new(),
+            weight: Weight::ONE,
+        };
         launcher.leave_survivor(Survivor { order, key: name.into(), instance: None });
     }
     let server = TestServer::start(QUICK, launcher.clone());

@@ -142,10 +142,11 @@ impl Admin {
     }
 
     fn change(&self, endpoint: Endpoint, body: &[u8]) -> Result<Vec<Hostname>, ChangeError> {
-        let change = wire::parse_change(body).map_err(ChangeError::Refused)?;
+        let keys: &[&str] = if endpoint == Endpoint::Rm { &wire::REMOVAL } else { &wire::ADDITION };
+        let change = wire::parse_change(body, keys).map_err(ChangeError::Refused)?;
         match endpoint {
             Endpoint::Rm => self.supervisor.remove(change.n, &change.hostnames),
-            _ => self.supervisor.add(change.n, &change.hostnames),
+            _ => self.supervisor.add(change.n, &change.hostnames, &change.weights),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! `/_ringmaster/status`: what there is, replica by replica, and what is being done about those that are down.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use serde::Serialize;
 
 use crate::fleet::{Fleet, Phase, Replica};
+use crate::ring::RingId;
 
 /// The whole of it.
 #[derive(Serialize)]
@@ -18,7 +20,9 @@ pub(super) struct Status {
     serving: usize,
     /// Replicas are in the ring that have failed, because too many have.
     panic: bool,
-    /// Slots of the ring.
+    /// How keys find their replicas.
+    scheme: String,
+    /// Slots of the ring, or entries of its lookup table; 0 for none.
     slots: usize,
     replicas: Vec<Entry>,
 }
@@ -32,6 +36,11 @@ struct Entry {
     address: Option<SocketAddr>,
     /// What runs it: the full container id, or a number that the launcher gave it.
     instance: Option<String>,
+    /// How large its share is beside those of others.
+    weight: u32,
+    /// The part of all requests that it may expect at the moment, if each routing key is as likely as any other; of a
+    /// fleet whose policy does not hash, what it could expect if it did.
+    share: f64,
     /// Requests that it holds.
     in_flight: usize,
     /// Its slots, in the order of its virtual servers.
@@ -48,7 +57,7 @@ struct Entry {
 impl Status {
     /// As it is at `now`.
     pub(super) fn of(fleet: &Fleet, now: Instant) -> Status {
-        let replicas = fleet.replicas();
+        let (replicas, spread) = (fleet.replicas(), fleet.spread());
         let count =
             |phases: &[Phase]| replicas.iter().filter(|replica| phases.contains(&replica.phase)).count();
         Status {
@@ -56,16 +65,17 @@ impl Status {
             n: count(&[Phase::Down, Phase::Serving]),
             serving: count(&[Phase::Serving]),
             panic: fleet.is_in_panic(),
+            scheme: fleet.shape().scheme().to_string(),
             slots: fleet.shape().slots(),
-            replicas: replicas.into_iter().map(|replica| Entry::of(replica, now)).collect(),
+            replicas: replicas.into_iter().map(|replica| Entry::of(replica, &spread, now)).collect(),
         }
     }
 }
 
 impl Entry {
-    fn of(replica: Replica, now: Instant) -> Entry {
+    fn of(replica: Replica, spread: &BTreeMap<RingId, f64>, now: Instant) -> Entry {
         let state = state(&replica);
-        let Replica { id, hostname, instance, in_flight, slots, owned_slots, trouble, .. } = replica;
+        let Replica { id, hostname, instance, weight, in_flight, slots, owned_slots, trouble, .. } = replica;
         let next_try = trouble.as_ref().and_then(|trouble| trouble.next_try).filter(|next| *next > now);
         let left = next_try.map(|next| next.saturating_duration_since(now).as_millis());
         Entry {
@@ -74,6 +84,8 @@ impl Entry {
             state,
             address: instance.as_ref().map(|instance| instance.address),
             instance: instance.map(|instance| instance.key.to_string()),
+            weight: weight.get(),
+            share: spread.get(&id.ring_id).copied().unwrap_or(0.0),
             in_flight,
             slots,
             owned_slots,

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::replica::Hostname;
+use crate::ring::Weight;
 
 /// Longest piece of a client's value that an error text repeats.
 const SHOWN: usize = 80;
@@ -44,18 +45,24 @@ fn render(envelope: &impl Serialize) -> String {
     serde_json::to_string(envelope).unwrap_or_default()
 }
 
+/// What `/add` may be asked for.
+pub(super) const ADDITION: [&str; 3] = ["n", "hostnames", "weights"];
+/// What `/rm` may be asked for.
+pub(super) const REMOVAL: [&str; 2] = ["n", "hostnames"];
+
 /// What `/add` and `/rm` are asked.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) struct Change {
     pub(super) n: usize,
     pub(super) hostnames: Vec<Hostname>,
+    pub(super) weights: Vec<Weight>,
 }
 
-/// Reads the body of a change.
+/// Reads the body of a change that may have these keys.
 ///
 /// # Errors
 /// A sentence that names the offending value.
-pub(super) fn parse_change(body: &[u8]) -> Result<Change, String> {
+pub(super) fn parse_change(body: &[u8], keys: &[&str]) -> Result<Change, String> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(r#"request body is missing: expected {"n":1,"hostnames":["name"]}"#.to_owned());
     }
@@ -64,10 +71,14 @@ pub(super) fn parse_change(body: &[u8]) -> Result<Change, String> {
     let Value::Object(object) = value else {
         return Err(format!("request body is not a JSON object but {}", show(&value)));
     };
-    if let Some(key) = object.keys().find(|key| !matches!(key.as_str(), "n" | "hostnames")) {
+    if let Some(key) = object.keys().find(|key| !keys.contains(&key.as_str())) {
         return Err(format!("unknown key {}", show(&Value::from(key.as_str()))));
     }
-    Ok(Change { n: parse_n(&object)?, hostnames: parse_hostnames(&object)? })
+    Ok(Change {
+        n: parse_n(&object)?,
+        hostnames: parse_hostnames(&object)?,
+        weights: parse_weights(&object)?,
+    })
 }
 
 fn parse_n(object: &Map<String, Value>) -> Result<usize, String> {
@@ -92,6 +103,21 @@ fn parse_hostnames(object: &Map<String, Value>) -> Result<Vec<Hostname>, String>
         other => Err(format!("a hostname must be a string, not {}", show(other))),
     };
     names.iter().map(parse).collect()
+}
+
+fn parse_weights(object: &Map<String, Value>) -> Result<Vec<Weight>, String> {
+    let Some(value) = object.get("weights") else {
+        return Ok(Vec::new());
+    };
+    let most = Weight::MAX;
+    let Value::Array(weights) = value else {
+        return Err(format!("'weights' must be a list of integers from 1 to {most}, not {}", show(value)));
+    };
+    let parse = |weight: &Value| {
+        let legal = weight.as_u64().and_then(|weight| u32::try_from(weight).ok()).and_then(Weight::new);
+        legal.ok_or_else(|| format!("a weight must be an integer from 1 to {most}, not {}", show(weight)))
+    };
+    weights.iter().map(parse).collect()
 }
 
 fn show(value: &Value) -> String {
@@ -125,8 +151,19 @@ mod tests {
             (r#" { "hostnames" : [] , "n" : 2 } "#, 2, names(&[])),
             (r#"{"n":1,"hostnames":["S5","S4"]}"#, 1, names(&["S5", "S4"])),
         ] {
-            assert_eq!(parse_change(body.as_bytes()), Ok(Change { n, hostnames }));
+            assert_eq!(
+                parse_change(body.as_bytes(), &ADDITION),
+                Ok(Change { n, hostnames, weights: Vec::new() })
+            );
         }
+    }
+
+    #[test]
+    fn weights_belong_to_additions() {
+        let body = br#"{"n":3,"weights":[3,100]}"#;
+        let weights = parse_change(body, &ADDITION).unwrap().weights;
+        assert_eq!(weights.iter().map(|weight| weight.get()).collect::<Vec<_>>(), [3, 100]);
+        assert!(parse_change(body, &REMOVAL).unwrap_err().contains("unknown key \"weights\""));
     }
 
     #[test]
@@ -158,10 +195,17 @@ mod tests {
             (r#"{"n":1,"hostnames":["a; reboot"]}"#, "'a; reboot' is not a legal hostname"),
             (r#"{"n":1,"hostnames":["--privileged"]}"#, "'--privileged' is not a legal hostname"),
             (&long, "is not a legal hostname"),
+            (r#"{"n":1,"weights":3}"#, "list of integers from 1 to 100, not 3"),
+            (r#"{"n":1,"weights":[0]}"#, "integer from 1 to 100, not 0"),
+            (r#"{"n":1,"weights":[101]}"#, "integer from 1 to 100, not 101"),
+            (r#"{"n":1,"weights":[2.5]}"#, "integer from 1 to 100, not 2.5"),
+            (r#"{"n":1,"weights":[-1]}"#, "integer from 1 to 100, not -1"),
+            (r#"{"n":1,"weights":["2"]}"#, "integer from 1 to 100, not \"2\""),
+            (r#"{"n":1,"weights":[4294967297]}"#, "not 4294967297"),
         ] {
-            let error = parse_change(body.as_bytes()).unwrap_err();
+            let error = parse_change(body.as_bytes(), &ADDITION).unwrap_err();
             assert!(error.contains(named) && error.len() < 300, "{body:.60}: {error}");
         }
-        assert!(parse_change(&[0xff, 0xfe]).unwrap_err().contains("not JSON"));
+        assert!(parse_change(&[0xff, 0xfe], &ADDITION).unwrap_err().contains("not JSON"));
     }
 }

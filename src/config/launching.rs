@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use super::Launcher;
 use super::options::Given;
+use crate::balance::Policy;
 use crate::launcher::{Backend, DockerSettings};
-use crate::ring::Shape;
+use crate::ring::{Shape, Weight};
 
-pub(super) fn launcher(given: &Given, ring: Shape) -> Result<Launcher, String> {
+pub(super) fn launcher(given: &Given, ring: Shape, policy: Policy) -> Result<Launcher, String> {
     // Read in any case: a bad value is told even while it is not used.
     let docker = DockerSettings {
         image: given.word("image", "_.:/@-")?,
@@ -31,6 +32,18 @@ pub(super) fn launcher(given: &Given, ring: Shape) -> Result<Launcher, String> {
         }
         Launcher::Static(backends) if backends.is_empty() => {
             given.refuse("backends", "a list of host:port, which launcher static needs")
+        }
+        Launcher::Static(backends) if policy.is_hashed() && !ring.scheme().has_weights() => {
+            match backends.iter().find(|backend| backend.weight() != Weight::ONE) {
+                Some(backend) => {
+                    let (name, scheme) = (backend.name(), ring.scheme());
+                    given.refuse(
+                        "backends",
+                        format!("possible with scheme {scheme}, which has no weights: {name} has one"),
+                    )
+                }
+                None => Ok(launcher),
+            }
         }
         Launcher::Process | Launcher::Docker(_) if given.is_given("backends") => {
             given.refuse("backends", "of use but with launcher static")

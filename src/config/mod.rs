@@ -6,6 +6,7 @@
 
 mod launching;
 mod options;
+mod routing;
 
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -14,8 +15,9 @@ use std::time::Duration;
 
 use http::uri::PathAndQuery;
 
+use crate::balance::Policy;
 use crate::launcher::{Backend, DockerSettings};
-use crate::ring::{Probing, Ring, RingId, Scheme, Shape};
+use crate::ring::Shape;
 use crate::supervisor::{OnExit, RespawnName};
 use crate::watchdog::{PanicThreshold, Threshold};
 use crate::{forward, front, heartbeat, supervisor, watchdog};
@@ -58,6 +60,8 @@ pub struct Settings {
     pub replicas: usize,
     /// The ring they stand on.
     pub ring: Shape,
+    /// How one is chosen for a request.
+    pub policy: Policy,
     /// How they are started.
     pub launcher: Launcher,
     /// See [`supervisor::Settings`].
@@ -110,7 +114,7 @@ pub fn invocation(
     match command.as_str() {
         "serve" => Ok(Invocation::Serve(Box::new(settings(&given)?))),
         "ring" => {
-            let shape = shape(&given)?;
+            let shape = routing::shape(&given)?;
             Ok(Invocation::Ring {
                 shape,
                 replicas: given.number("replicas", 1..=u32::MAX)?,
@@ -129,9 +133,10 @@ fn settings(given: &Given) -> Result<Settings, String> {
         return Err("--json goes with 'ringmaster ring'".to_owned());
     }
     let time = |name, most| given.duration(name, Duration::from_millis(1)..=Duration::from_secs(most));
-    let ring = shape(given)?;
+    let ring = routing::shape(given)?;
+    let (policy, key) = (routing::policy(given)?, routing::key(given)?);
     let max_replicas = max_replicas(given, ring)?;
-    let launcher = launching::launcher(given, ring)?;
+    let launcher = launching::launcher(given, ring, policy)?;
     // The contract is about replicas of ours.
     let is_contract = !matches!(launcher, Launcher::Static(_));
     let replicas = match (&launcher, given.is_given("replicas")) {
@@ -150,6 +155,7 @@ fn settings(given: &Given) -> Result<Settings, String> {
         take_over: given.choice("take-over", &[("no", false), ("yes", true)])?,
         replicas,
         ring,
+        policy,
         launcher,
         supervisor: supervisor::Settings {
             min_replicas: given.number("min-replicas", 1..=replicas)?,
@@ -179,6 +185,7 @@ fn settings(given: &Given) -> Result<Settings, String> {
             request_timeout: time("request-timeout", 3600)?,
             first_byte_timeout: time("first-byte-timeout", 3600)?,
             stall_timeout: time("stall-timeout", 3600)?,
+            key,
             max_replicas,
         },
         front: front::Settings {
@@ -199,36 +206,11 @@ fn settings(given: &Given) -> Result<Settings, String> {
     })
 }
 
-fn shape(given: &Given) -> Result<Shape, String> {
-    let probing =
-        given.choice("probing", &[("linear", Probing::Linear), ("quadratic", Probing::Quadratic)])?;
-    let scheme =
-        given.choice("scheme", &[("even", Scheme::Even), ("statement", Scheme::Statement(probing))])?;
-    if given.is_given("probing") && scheme == Scheme::Even {
-        return given.refuse("probing", "of use with scheme even, only with scheme statement");
-    }
-    let slots = given.number("slots", Shape::MIN_SLOTS..=Shape::MAX_SLOTS)?;
-    let virtual_servers = given.number("virtual-servers", 1..=slots.min(Shape::MAX_VIRTUAL_SERVERS))?;
-    Shape::new(scheme, slots, virtual_servers)
-}
-
 fn max_replicas(given: &Given, ring: Shape) -> Result<usize, String> {
-    let room = room(ring);
+    let room = routing::room(ring);
     match given.plain("max-replicas").as_str() {
         "auto" => Ok(room.min(MOST_REPLICAS)),
         _ => given.number("max-replicas", 1..=room),
-    }
-}
-
-/// How many servers find their slots on a ring when they join one after another. For quadratic probing fewer than the
-/// slots would do for.
-fn room(shape: Shape) -> usize {
-    match shape.scheme() {
-        Scheme::Even => shape.max_servers(),
-        Scheme::Statement(_) => {
-            let mut ring = Ring::new(shape);
-            (1..).map(RingId).take_while(|&id| ring.place(id).is_ok()).count()
-        }
     }
 }
 
@@ -339,13 +321,53 @@ mod tests {
                 "--replicas: '3' is not of use with launcher static",
             ),
             ("--heartbeat-path health", "--heartbeat-path: 'health' is not a path like /heartbeat"),
-            ("--scheme md5", "--scheme: 'md5' is not even or statement"),
+            ("--scheme md5", "--scheme: 'md5' is not even or statement or ketama or maglev or rendezvous"),
             (
                 "--probing linear",
                 "--probing: 'linear' is not of use with scheme even, only with scheme statement",
             ),
-            ("--slots 1", "--slots: '1' is not a number from 2 to 16384"),
-            ("--virtual-servers 513", "--virtual-servers: '513' is not a number from 1 to 256"),
+            (
+                "--launcher static --backends a:1,b:1*0",
+                "--backends: 'a:1,b:1*0' is not a list of host:port: weight '0' is not a number from 1 to 100",
+            ),
+            (
+                "--launcher static --backends a:1,b:1*3",
+                "--backends: 'a:1,b:1*3' is not possible with scheme even, which has no weights: b-1 has one",
+            ),
+            (
+                "--policy best",
+                "--policy: 'best' is not hash or hash-bounded or round-robin or least-connections or two-choices or random",
+            ),
+            (
+                "--key ip",
+                "--key: 'ip' is not a list of keys: 'ip' is not request-id, path, uri, query:NAME, header:NAME, cookie:NAME or client-ip",
+            ),
+            (
+                "--policy random --key path",
+                "--key: 'path' is not of use with policy random, only with hash and hash-bounded",
+            ),
+            ("--bound 1.5", "--bound: '1.5' is not of use with policy hash, only with policy hash-bounded"),
+            ("--policy hash-bounded --bound 1", "--bound: '1' is not a number from 1.01 to 100, like 1.25"),
+            ("--trusted-proxies ::1", "--trusted-proxies: '::1' is not of use but with key client-ip"),
+            (
+                "--key client-ip --trusted-proxies 10.0.0.0/33",
+                "--trusted-proxies: '10.0.0.0/33' is not a list of addresses and networks, like 10.0.0.0/8,::1: '10.0.0.0/33' is neither",
+            ),
+            ("--scheme ketama --slots 5", "--slots: '5' is not of use with scheme ketama, which has none"),
+            (
+                "--scheme maglev --slots 512",
+                "--slots: '512' is not possible with scheme maglev: 512 slots: must be a prime from 101 to 65537",
+            ),
+            (
+                "--scheme rendezvous --virtual-servers 9",
+                "--virtual-servers: '9' is not of use with scheme rendezvous, which has none",
+            ),
+            ("--slots many", "--slots: 'many' is not a number from 0 to 1000000"),
+            ("--slots 1", "--slots: '1' is not possible with scheme even: 1 slots: must be 2 to 65536"),
+            (
+                "--virtual-servers 513",
+                "--virtual-servers: '513' is not possible with scheme even: 513 virtual servers per server: must be 1 to 256",
+            ),
             (
                 "--heartbeat-interval 5",
                 "--heartbeat-interval: '5' is not a time from 10ms to 60s, like 500ms, 2s or 1m",

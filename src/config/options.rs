@@ -27,7 +27,7 @@ const fn setting(
 }
 
 /// All settings, in the order in which `--help` shows them.
-pub(super) const SETTINGS: [Setting; 38] = [
+pub(super) const SETTINGS: [Setting; 42] = [
     setting("listen", "ADDR:PORT", "127.0.0.1:5000", "where the balancer listens"),
     setting(
         "take-over",
@@ -45,10 +45,19 @@ pub(super) const SETTINGS: [Setting; 38] = [
     setting("replica-pids", "N", "512", "docker: most threads of one replica"),
     setting("workers", "N", "32", "threads that carry requests: so many are under way at once"),
     setting("queue", "N", "1024", "requests that may wait for a worker; over it, 503"),
-    setting("scheme", "NAME", "even", "ring: even, or statement (the functions of the course)"),
+    setting(
+        "policy",
+        "NAME",
+        "hash",
+        "hash, hash-bounded, round-robin, least-connections, two-choices, random",
+    ),
+    setting("key", "KEY,…", "request-id", "hashed: path, uri, query:X, header:X, cookie:X, client-ip"),
+    setting("bound", "FACTOR", "1.25", "hash-bounded: most in flight on a replica, times the mean"),
+    setting("trusted-proxies", "NET,…", "", "client-ip: proxies whose X-Forwarded-For is believed"),
+    setting("scheme", "NAME", "even", "ring: even, statement (of the course), ketama, maglev or rendezvous"),
     setting("probing", "KIND", "linear", "ring: linear or quadratic, for scheme statement"),
-    setting("slots", "N", "512", "ring: number of slots"),
-    setting("virtual-servers", "N", "9", "ring: slots that each replica takes"),
+    setting("slots", "N", "auto", "ring: number of slots; auto: 512, maglev 65537"),
+    setting("virtual-servers", "N", "auto", "ring: slots or points of each replica; auto: 9, ketama 160"),
     setting("heartbeat-interval", "TIME", "500ms", "time between two heartbeats to a replica"),
     setting("heartbeat-path", "PATH", "/heartbeat", "what a heartbeat asks a replica for"),
     setting("heartbeat-timeout", "TIME", "500ms", "how long a replica may take to answer one"),

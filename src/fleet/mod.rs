@@ -14,13 +14,15 @@ mod lease;
 mod state;
 mod view;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use lease::{Claim, Lease};
-pub use view::{Phase, Replica, ReplicaId, Trouble, Watched};
+pub use view::{Phase, Recruit, Replica, ReplicaId, Trouble, Watched};
 
+use crate::balance::Policy;
 use crate::replica::{Hostname, Instance};
 use crate::ring::{Ring, RingId, Shape};
 use crate::sync::{Condvar, Mutex, MutexGuard};
@@ -40,9 +42,9 @@ struct Shared {
 }
 
 impl Fleet {
-    /// An empty fleet on a ring of this shape.
-    pub fn new(shape: Shape) -> Fleet {
-        let state = Mutex::new(State::new(Ring::new(shape)));
+    /// An empty fleet on a ring of this shape, whose requests go by this policy.
+    pub fn new(shape: Shape, policy: Policy) -> Fleet {
+        let state = Mutex::new(State::new(Ring::new(shape), policy));
         Fleet { shared: Arc::new(Shared { state, changed: Condvar::new() }) }
     }
 
@@ -108,17 +110,17 @@ impl Fleet {
 
     // --- joining --------------------------------------------------------------------------------------------
 
-    /// Gives each name a replica with a ring identity and slots of its own, all or none. They are [`Phase::Joining`]:
+    /// Gives each recruit a replica with a ring identity and slots of its own, all or none. They are [`Phase::Joining`]:
     /// not listed, not routed to.
     ///
     /// # Errors
     /// A sentence that names what stands in the way: a name taken, no free slots.
-    pub fn recruit(&self, hostnames: &[Hostname]) -> Result<Vec<ReplicaId>, String> {
-        let (ids, ring) = self.lock().survey(hostnames)?;
+    pub fn recruit(&self, recruits: &[Recruit]) -> Result<Vec<ReplicaId>, String> {
+        let (ids, ring) = self.lock().survey(recruits)?;
         // Finding slots may take milliseconds. It is done on a copy, so that no request waits; taking them is quick,
         // and fails if somebody else took one meanwhile.
         let found = find_slots(ring, ids)?;
-        self.lock().enrol(hostnames, &found)
+        self.lock().enrol(recruits, &found)
     }
 
     /// Takes back a replica that an earlier run of the balancer recorded, with the ring identity and, where they can
@@ -128,12 +130,12 @@ impl Fleet {
     /// A sentence that says why it cannot be: name or ring identity taken, no free slots.
     pub fn restore(
         &self,
-        hostname: Hostname,
+        recruit: Recruit,
         ring_id: RingId,
         slots: &[usize],
         instance: Option<Instance>,
     ) -> Result<ReplicaId, String> {
-        self.lock().restore(hostname, ring_id, slots, instance)
+        self.lock().restore(recruit, ring_id, slots, instance)
     }
 
     /// Puts replicas into service together, in one step: from now on they are listed and routed to. Those that are
@@ -173,6 +175,16 @@ impl Fleet {
     /// Whether replicas are in the ring that have failed.
     pub fn is_in_panic(&self) -> bool {
         self.lock().in_panic
+    }
+
+    /// The part of all requests that each replica in the ring may expect if every routing key is as likely as any other.
+    pub fn spread(&self) -> BTreeMap<RingId, f64> {
+        self.lock().spread()
+    }
+
+    /// Whether weights have any effect: they have with schemes that know them and policies that do not ask the ring.
+    pub fn has_weights(&self) -> bool {
+        self.lock().has_weights()
     }
 
     /// The measures of the ring.

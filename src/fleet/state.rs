@@ -3,23 +3,25 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::view::{Phase, Replica, ReplicaId, Trouble, Watched};
-use crate::balance;
+use super::view::{Phase, Recruit, Replica, ReplicaId, Trouble, Watched};
+use crate::balance::{Balance, Policy};
 use crate::replica::{Hostname, Instance};
-use crate::ring::{Ring, RingId, Shape};
+use crate::ring::{Ring, RingId, Shape, Weight};
 
 struct Member {
     serial: u64,
     hostname: Hostname,
     phase: Phase,
     instance: Option<Instance>,
-    in_flight: usize,
+    weight: Weight,
     claimed: bool,
     trouble: Option<Trouble>,
 }
 
 pub(super) struct State {
     ring: Ring,
+    /// How many requests each member has in flight, and whose turn it is.
+    balance: Balance,
     members: BTreeMap<RingId, Member>,
     next_serial: u64,
     /// Replicas that have failed are in the ring, because too many have.
@@ -27,12 +29,17 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(ring: Ring) -> State {
-        State { ring, members: BTreeMap::new(), next_serial: 0, in_panic: false }
+    pub(super) fn new(ring: Ring, policy: Policy) -> State {
+        let balance = Balance::new(policy);
+        State { ring, balance, members: BTreeMap::new(), next_serial: 0, in_panic: false }
     }
 
     pub(super) fn shape(&self) -> Shape {
         self.ring.shape()
+    }
+
+    pub(super) fn has_weights(&self) -> bool {
+        !self.balance.policy().is_hashed() || self.shape().scheme().has_weights()
     }
 
     fn member(&self, id: ReplicaId) -> Option<&Member> {
@@ -61,24 +68,35 @@ impl State {
         request: u64,
         tried: &[RingId],
     ) -> Option<(ReplicaId, SocketAddr)> {
-        let ring_id = balance::choose(&self.ring, request, tried)?;
-        let member = self.members.get_mut(&ring_id)?;
-        let address = member.instance.as_ref()?.address;
-        member.in_flight += 1;
-        Some((ReplicaId { ring_id, serial: member.serial }, address))
+        let ring_id = self.balance.take(&self.ring, request, tried)?;
+        let member = self.members.get(&ring_id);
+        let place = member.and_then(|member| {
+            let id = ReplicaId { ring_id, serial: member.serial };
+            Some((id, member.instance.as_ref()?.address))
+        });
+        if place.is_none() {
+            self.balance.give_back(ring_id);
+        }
+        place
     }
 
     /// Returns whether this was the last request of a replica that is leaving.
     pub(super) fn count_down(&mut self, id: ReplicaId) -> bool {
-        let Some(member) = self.member_mut(id) else {
+        let Some(phase) = self.member(id).map(|member| member.phase) else {
             return false;
         };
-        member.in_flight -= 1;
-        member.in_flight == 0 && member.phase == Phase::Leaving
+        self.balance.give_back(id.ring_id) == 0 && phase == Phase::Leaving
     }
 
     pub(super) fn in_flight(&self, ids: &[ReplicaId]) -> usize {
-        ids.iter().filter_map(|&id| self.member(id)).map(|member| member.in_flight).sum()
+        let ours = ids.iter().filter(|id| self.member(**id).is_some());
+        ours.map(|id| self.balance.in_flight(id.ring_id)).sum()
+    }
+
+    /// Who is in the ring is known there and to the balance, and both learn of it here.
+    fn set_serving(&mut self, ids: &[RingId], serving: bool) {
+        self.ring.set_all_serving(ids, serving);
+        self.balance.set_serving(ids, serving);
     }
 
     // --- what there is --------------------------------------------------------------------------------------
@@ -97,6 +115,11 @@ impl State {
     pub(super) fn replica(&self, id: ReplicaId) -> Option<Replica> {
         let owned = || self.ring.owned_slots().get(&id.ring_id).copied().unwrap_or_default();
         self.member(id).map(|member| self.describe(id, member, owned()))
+    }
+
+    /// The part of all requests that each replica in the ring may expect.
+    pub(super) fn spread(&self) -> BTreeMap<RingId, f64> {
+        self.ring.spread()
     }
 
     /// Whether a replica is in the ring, as what serves at this address.
@@ -134,7 +157,8 @@ impl State {
             hostname: member.hostname.clone(),
             phase: member.phase,
             instance: member.instance.clone(),
-            in_flight: member.in_flight,
+            in_flight: self.balance.in_flight(id.ring_id),
+            weight: member.weight,
             claimed: member.claimed,
             slots: self.ring.slots_of(id.ring_id).map(<[usize]>::to_vec).unwrap_or_default(),
             owned_slots,
@@ -145,62 +169,68 @@ impl State {
     // --- joining --------------------------------------------------------------------------------------------
 
     /// Ring identities for new replicas of these names, and a copy of the ring to find slots on.
-    pub(super) fn survey(&self, hostnames: &[Hostname]) -> Result<(Vec<RingId>, Ring), String> {
-        hostnames.iter().try_for_each(|hostname| self.check_free(hostname))?;
+    pub(super) fn survey(&self, recruits: &[Recruit]) -> Result<(Vec<RingId>, Ring), String> {
+        recruits.iter().try_for_each(|recruit| self.check_free(&recruit.hostname))?;
         let free = (1..).map(RingId).filter(|id| !self.members.contains_key(id));
-        Ok((free.take(hostnames.len()).collect(), self.ring.clone()))
+        Ok((free.take(recruits.len()).collect(), self.ring.clone()))
     }
 
-    /// Makes members of these names with the identities and slots that were found for them, all or none.
+    /// Makes members of recruits with the identities and slots that were found for them, all or none.
     pub(super) fn enrol(
         &mut self,
-        hostnames: &[Hostname],
+        recruits: &[Recruit],
         found: &[(RingId, Vec<usize>)],
     ) -> Result<Vec<ReplicaId>, String> {
-        let mut recruits = Vec::with_capacity(hostnames.len());
-        for (hostname, (ring_id, slots)) in hostnames.iter().zip(found) {
-            let free = self.check_free(hostname);
-            if let Err(why) =
-                free.and_then(|()| self.ring.restore(*ring_id, slots).map_err(|e| e.to_string()))
-            {
-                recruits.into_iter().for_each(|id| self.dismiss(id));
+        let mut enrolled = Vec::with_capacity(recruits.len());
+        for (recruit, (ring_id, slots)) in recruits.iter().zip(found) {
+            let weight = self.ring_weight(recruit.weight);
+            let take = |ring: &mut Ring| ring.restore(*ring_id, slots, weight).map_err(|e| e.to_string());
+            if let Err(why) = self.check_free(&recruit.hostname).and_then(|()| take(&mut self.ring)) {
+                enrolled.into_iter().for_each(|id| self.dismiss(id));
                 return Err(why);
             }
-            recruits.push(self.insert(*ring_id, hostname.clone(), Phase::Joining, None));
+            enrolled.push(self.insert(*ring_id, recruit.clone(), Phase::Joining, None));
         }
-        Ok(recruits)
+        Ok(enrolled)
+    }
+
+    /// A weight as the ring is told it: policies that do not ask the ring have weights under every scheme.
+    fn ring_weight(&self, weight: Weight) -> Weight {
+        if self.ring.shape().scheme().has_weights() { weight } else { Weight::ONE }
     }
 
     pub(super) fn restore(
         &mut self,
-        hostname: Hostname,
+        recruit: Recruit,
         ring_id: RingId,
         slots: &[usize],
         instance: Option<Instance>,
     ) -> Result<ReplicaId, String> {
-        self.check_free(&hostname)?;
+        self.check_free(&recruit.hostname)?;
         if self.members.contains_key(&ring_id) {
             return Err(format!("ring identity {ring_id} is taken"));
         }
         // Slots of a ring of another shape mean nothing on this one: the identity then gets new ones.
-        if self.ring.restore(ring_id, slots).is_err() {
-            self.ring.place(ring_id).map_err(|full| full.to_string())?;
+        let weight = self.ring_weight(recruit.weight);
+        if self.ring.restore(ring_id, slots, weight).is_err() {
+            self.ring.place_weighted(ring_id, weight).map_err(|full| full.to_string())?;
         }
-        Ok(self.insert(ring_id, hostname, Phase::Down, instance))
+        Ok(self.insert(ring_id, recruit, Phase::Down, instance))
     }
 
     fn insert(
         &mut self,
         ring_id: RingId,
-        hostname: Hostname,
+        recruit: Recruit,
         phase: Phase,
         instance: Option<Instance>,
     ) -> ReplicaId {
         let serial = self.next_serial;
         self.next_serial += 1;
-        let member =
-            Member { serial, hostname, phase, instance, in_flight: 0, claimed: false, trouble: None };
+        let Recruit { hostname, weight } = recruit;
+        let member = Member { serial, hostname, phase, instance, weight, claimed: false, trouble: None };
         self.members.insert(ring_id, member);
+        self.balance.add(ring_id, weight);
         ReplicaId { ring_id, serial }
     }
 
@@ -221,7 +251,7 @@ impl State {
                 admitted.push(id.ring_id);
             }
         }
-        self.ring.set_all_serving(&admitted, true);
+        self.set_serving(&admitted, true);
         admitted.len()
     }
 
@@ -241,22 +271,24 @@ impl State {
             return false;
         };
         member.phase = Phase::Down;
-        self.ring.set_serving(id.ring_id, false);
+        self.set_serving(&[id.ring_id], false);
         true
     }
 
     /// A replica whose address is now another's is gone, whatever answers there.
     fn forget_address(&mut self, id: ReplicaId, address: SocketAddr) {
         let same = |member: &Member| member.instance.as_ref().is_some_and(|old| old.address == address);
+        let mut gone = Vec::new();
         for (&ring_id, member) in &mut self.members {
             if ring_id != id.ring_id && same(member) {
                 member.instance = None;
                 if member.phase == Phase::Serving {
                     member.phase = Phase::Down;
-                    self.ring.set_serving(ring_id, false);
+                    gone.push(ring_id);
                 }
             }
         }
+        self.set_serving(&gone, false);
     }
 
     pub(super) fn set_instance(&mut self, id: ReplicaId, instance: Option<Instance>) {
@@ -326,7 +358,7 @@ impl State {
             return Err(format!("cannot remove {n} of {total} replicas: none of those left is serving"));
         }
         let leaving: Vec<RingId> = chosen.iter().map(|id| id.ring_id).collect();
-        self.ring.set_all_serving(&leaving, false);
+        self.set_serving(&leaving, false);
         for &id in &chosen {
             if let Some(member) = self.member_mut(id) {
                 member.phase = Phase::Leaving;
@@ -345,6 +377,7 @@ impl State {
         if self.member(id).is_some() {
             self.members.remove(&id.ring_id);
             self.ring.remove(id.ring_id);
+            self.balance.remove(id.ring_id);
         }
     }
 }

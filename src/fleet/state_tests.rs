@@ -15,15 +15,20 @@ fn instance(k: u16) -> Instance {
     Instance { key: format!("key-{k}").into(), address: SocketAddr::from(([127, 0, 0, 1], k)) }
 }
 
+fn recruits(hostnames: &[Hostname]) -> Vec<Recruit> {
+    hostnames.iter().cloned().map(Recruit::from).collect()
+}
+
 /// What [`Fleet::recruit`](crate::fleet::Fleet::recruit) does under two locks.
 fn recruit(state: &mut State, hostnames: &[Hostname]) -> Result<Vec<ReplicaId>, String> {
-    let (ids, ring) = state.survey(hostnames)?;
+    let recruits = &recruits(hostnames)[..];
+    let (ids, ring) = state.survey(recruits)?;
     let found = crate::fleet::find_slots(ring, ids)?;
-    state.enrol(hostnames, &found)
+    state.enrol(recruits, &found)
 }
 
 fn empty() -> State {
-    State::new(Ring::new(Shape::default()))
+    State::new(Ring::new(Shape::default()), Policy::Hash)
 }
 
 /// A fleet whose replicas serve.
@@ -39,7 +44,7 @@ fn serving(hostnames: &[&str]) -> (State, Vec<ReplicaId>) {
 
 /// Who owns each of a sample of the request ids.
 fn owners(state: &State) -> Vec<Option<RingId>> {
-    REQUEST_IDS.step_by(997).map(|request| balance::choose(&state.ring, request, &[])).collect()
+    REQUEST_IDS.step_by(997).map(|request| state.ring.owner(request)).collect()
 }
 
 fn listed(state: &State) -> Vec<String> {
@@ -79,10 +84,10 @@ fn a_recruitment_that_is_refused_changes_nothing() {
 #[test]
 fn slots_that_somebody_took_meanwhile_are_not_given_twice() {
     let (mut state, _) = serving(&["S1"]);
-    let (ids, ring) = state.survey(&names(&["S2"])).unwrap();
+    let (ids, ring) = state.survey(&recruits(&names(&["S2"]))).unwrap();
     let found = crate::fleet::find_slots(ring, ids).unwrap();
     recruit(&mut state, &names(&["S3"])).unwrap();
-    assert!(state.enrol(&names(&["S2"]), &found).is_err());
+    assert!(state.enrol(&recruits(&names(&["S2"])), &found).is_err());
     assert_eq!(state.replicas().len(), 2);
 }
 
@@ -91,7 +96,7 @@ fn nobody_without_an_instance_is_admitted() {
     let mut state = empty();
     let ids = recruit(&mut state, &names(&["S1"])).unwrap();
     assert_eq!(state.admit(&ids), 0);
-    assert_eq!(balance::choose(&state.ring, 123_456, &[]), None);
+    assert_eq!(state.ring.owner(123_456), None);
 }
 
 #[test]
@@ -231,13 +236,14 @@ fn what_was_recorded_is_restored_to_the_slot() {
     // In another order, and with one missing: recorded slots do not depend on either.
     for &id in [&ids[2], &ids[0]] {
         let replica = state.replica(id).unwrap();
-        let back = again.restore(replica.hostname, id.ring_id, &replica.slots, replica.instance).unwrap();
+        let back =
+            again.restore(replica.hostname.into(), id.ring_id, &replica.slots, replica.instance).unwrap();
         assert_eq!(again.replica(back).unwrap().slots, replica.slots);
         assert_eq!(again.replica(back).unwrap().phase, Phase::Down);
     }
-    assert!(again.restore(name("S1"), RingId(9), &[], None).is_err(), "the name is taken");
-    assert!(again.restore(name("S4"), ids[0].ring_id, &[], None).is_err(), "the identity is taken");
-    let new = again.restore(name("S4"), RingId(9), &[1, 2], None).unwrap();
+    assert!(again.restore(name("S1").into(), RingId(9), &[], None).is_err(), "the name is taken");
+    assert!(again.restore(name("S4").into(), ids[0].ring_id, &[], None).is_err(), "the identity is taken");
+    let new = again.restore(name("S4").into(), RingId(9), &[1, 2], None).unwrap();
     assert_eq!(again.replica(new).unwrap().slots.len(), 9, "a record of another ring gets new slots");
 }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::replica::{Hostname, Instance};
-use crate::ring::RingId;
+use crate::ring::{RingId, Weight};
 
 /// One replica, for as long as it is a member: through relaunches and changes of name, and never used again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -28,6 +28,22 @@ pub enum Phase {
     Leaving,
 }
 
+/// What a replica is to be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Recruit {
+    /// What it is called.
+    pub hostname: Hostname,
+    /// How large its share is beside those of others; without effect under a policy and scheme that have no weights.
+    pub weight: Weight,
+}
+
+impl From<Hostname> for Recruit {
+    /// One of weight one.
+    fn from(hostname: Hostname) -> Recruit {
+        Recruit { hostname, weight: Weight::ONE }
+    }
+}
+
 /// A replica as it was at one moment.
 #[derive(Clone, Debug)]
 pub struct Replica {
@@ -41,6 +57,8 @@ pub struct Replica {
     pub instance: Option<Instance>,
     /// Requests it holds.
     pub in_flight: usize,
+    /// How large its share is beside those of others.
+    pub weight: Weight,
     /// Whether somebody holds the claim on it.
     pub claimed: bool,
     /// Its slots on the ring, in the order of its virtual servers.

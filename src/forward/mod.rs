@@ -12,6 +12,7 @@ mod attempt;
 mod body;
 mod budget;
 mod headers;
+mod key;
 mod lines;
 mod trip;
 mod wire;
@@ -26,12 +27,12 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode};
 use ureq::BodyReader;
 
-use crate::balance;
 use crate::fleet::{Fleet, Lease, ReplicaId};
 use agents::{Agents, CheckedOut};
 use attempt::{Failed, Retry, attempt};
 pub use body::{Body, REPLAYABLE, Stream};
 use budget::Budget;
+pub use key::RoutingKey;
 pub use lines::Lines;
 use trip::Trip;
 
@@ -55,6 +56,8 @@ pub struct Settings {
     pub first_byte_timeout: Duration,
     /// How long a replica may stall while it takes a request or answers.
     pub stall_timeout: Duration,
+    /// What requests are hashed by.
+    pub key: RoutingKey,
     /// Most replicas there may be: so many idle connections are worth keeping.
     pub max_replicas: usize,
 }
@@ -158,6 +161,7 @@ pub struct Forwarder {
     fleet: Fleet,
     report: Report,
     agents: Agents,
+    key: RoutingKey,
     request_timeout: Duration,
     /// Locked for the nanoseconds of a count.
     budget: Mutex<Budget>,
@@ -171,6 +175,7 @@ impl Forwarder {
             fleet,
             report,
             agents: Agents::new(settings, lines),
+            key: settings.key.clone(),
             request_timeout: settings.request_timeout,
             budget: Mutex::new(Budget::new(Instant::now())),
         }
@@ -191,8 +196,8 @@ impl Forwarder {
         };
         let deadline = begun + left;
         self.budget().request(begun);
+        let request_id = self.key.request_id(&request.target, &request.headers, request.client);
         headers::for_replica(&mut request.headers, request.client, request.is_old);
-        let request_id = balance::random_request_id();
         let mut tried = Vec::new();
         let mut last = Failed::of(Failure::NoReplica, Retry::Free);
         let mut attempts = 0;

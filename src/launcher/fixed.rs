@@ -7,22 +7,34 @@ use std::time::Duration;
 
 use super::{LaunchError, Launcher, Order, Survivor};
 use crate::replica::{Hostname, Instance};
-use crate::ring::RingId;
+use crate::ring::{RingId, Weight};
 
-/// A server that runs already, as it was given: `host:port`, the host a name or an address.
+/// A server that runs already, as it was given: `host:port`, the host a name or an address; with a weight as
+/// `host:port*3`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Backend {
     /// What it is called here: host and port, with everything that no name may hold replaced by a dash.
     name: Hostname,
     text: String,
+    weight: Weight,
 }
 
 impl Backend {
-    /// Reads `host:port`, `address:port` or `[address]:port`.
+    /// Reads `host:port`, `address:port` or `[address]:port`, each with `*weight` behind it or without.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Backend, String> {
+        let (text, weight) = match text.split_once('*') {
+            None => (text, Weight::ONE),
+            Some((rest, weight)) => {
+                let legal = weight.parse().ok().and_then(Weight::new);
+                let weight = legal.ok_or_else(|| {
+                    format!("weight '{}' is not a number from 1 to {}", weight.escape_debug(), Weight::MAX)
+                })?;
+                (rest, weight)
+            }
+        };
         let malformed = || format!("'{}' is not host:port", text.escape_debug());
         let (host, port) = text.rsplit_once(':').ok_or_else(malformed)?;
         let is_address = text.parse::<SocketAddr>().is_ok();
@@ -33,7 +45,12 @@ impl Backend {
         }
         let dashed = format!("{host}-{port}").replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "-");
         let name = Hostname::parse(dashed.trim_start_matches(['-', '.'])).map_err(|_| malformed())?;
-        Ok(Backend { name, text: text.to_owned() })
+        Ok(Backend { name, text: text.to_owned(), weight })
+    }
+
+    /// How large its share is beside those of others.
+    pub fn weight(&self) -> Weight {
+        self.weight
     }
 
     /// What it is called.
@@ -80,7 +97,12 @@ impl Launcher for Fixed {
     /// list agree.
     fn survivors(&self) -> Result<Vec<Survivor>, LaunchError> {
         let survivor = |(ring_id, backend): (u32, &Backend)| Survivor {
-            order: Order { hostname: backend.name.clone(), ring_id: RingId(ring_id), slots: Vec::new() },
+            order: Order {
+                hostname: backend.name.clone(),
+                ring_id: RingId(ring_id),
+                slots: Vec::new(),
+                weight: backend.weight,
+            },
             key: backend.text.as_str().into(),
             instance: backend.instance().inspect_err(|error| log::warn!("cannot {error}")).ok(),
         };

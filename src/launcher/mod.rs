@@ -19,7 +19,7 @@ pub use fixed::{Backend, Fixed};
 pub use process::Processes;
 
 use crate::replica::{Hostname, Instance};
-use crate::ring::RingId;
+use crate::ring::{RingId, Weight};
 
 /// What a launcher has to know of a replica to start it.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub struct Order {
     pub ring_id: RingId,
     /// Its slots on the ring, to be recorded with it.
     pub slots: Vec<usize>,
+    /// Its weight, to be recorded with it.
+    pub weight: Weight,
 }
 
 /// A replica of an earlier run that a launcher found.

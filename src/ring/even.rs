@@ -37,22 +37,13 @@
 //! on the default ring; on large rings the rounds give way (see `WORK`).
 
 use super::RingId;
+use super::hash::{mix, scale};
 use std::collections::BTreeMap;
 use std::iter::repeat_n;
 
 /// The slot of a request: its id well mixed, then scaled to the number of slots.
 pub(super) fn request_slot(request: u64, slots: usize) -> usize {
-    ((u128::from(mix(request)) * slots as u128) >> 64) as usize
-}
-
-/// splitmix64 with the request as its seed: neighbouring ids come out unrelated. The constants are those of Sebastiano
-/// Vigna's public-domain `splitmix64.c`, after Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators",
-/// 2014.
-fn mix(request: u64) -> u64 {
-    let mut z = request.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
+    scale(mix(request), slots)
 }
 
 /// How much even shares count against even inheritances. Shares matter on every day, inheritances on the bad ones;

@@ -1,45 +1,25 @@
-//! The ring: which server answers for which request.
-//!
-//! A ring has a fixed number of slots, numbered clockwise. Every server sits on several of them, as *virtual servers*;
-//! a request is hashed to a slot and goes clockwise to the nearest taken slot, its own included. That is the whole of
-//! consistent hashing, and what it buys: a server that joins takes requests over from others but shifts none between
-//! those others, and a server that leaves hands its own requests on and disturbs no one else's.
-//!
-//! ```
-//! use ringmaster::ring::{Ring, RingId, Shape};
-//!
-//! let mut ring = Ring::new(Shape::default());
-//! for id in [1, 2, 3].map(RingId) {
-//!     ring.place(id)?;
-//!     ring.set_serving(id, true);
-//! }
-//! let owner = ring.owner(123_456).expect("three servers serve");
-//!
-//! // While its owner is away, the request goes to the next server clockwise; then it comes back.
-//! let next = ring.walk(123_456).nth(1);
-//! ring.set_serving(owner, false);
-//! assert_eq!(ring.owner(123_456), next);
-//! ring.set_serving(owner, true);
-//! assert_eq!(ring.owner(123_456), Some(owner));
-//! # Ok::<(), ringmaster::ring::PlaceError>(())
-//! ```
-//!
-//! Promises: looking up an owner is one hash and one table read. Changes are all or nothing and cost one pass over the
-//! slots, except that finding places for a server may take milliseconds; taking recorded ones again does not. Equal
-//! histories give equal rings on every machine: nothing here reads a clock or draws a random number. Where a server
-//! sits depends on who came before it, so slots are recorded, never computed a second time.
-//!
-//! Refuses: to guess. A ring without a serving server has no owners, and a server that does not fit is an error.
+#![doc = include_str!("README.md")]
 
 mod even;
+mod hash;
+mod ketama;
+mod maglev;
+mod rendezvous;
 mod shape;
+mod slots;
 mod statement;
 
-pub use shape::{Probing, Scheme, Shape};
+pub use hash::key_id;
+pub use shape::{Probing, Scheme, Shape, Weight};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
+
+use ketama::Ketama;
+use maglev::Maglev;
+use rendezvous::Rendezvous;
+use slots::Slots;
 
 /// The request ids that clients are given: all six-digit numbers.
 pub const REQUEST_IDS: RangeInclusive<u64> = 100_000..=999_999;
@@ -54,7 +34,7 @@ impl fmt::Display for RingId {
     }
 }
 
-/// Why a server did not get its slots; the ring is as it was before.
+/// Why a server did not get its place; the ring is as it was before.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PlaceError(String);
 
@@ -70,34 +50,37 @@ impl std::error::Error for PlaceError {}
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ring {
     shape: Shape,
-    /// Per slot the virtual server that sits there.
-    seats: Vec<Option<Seat>>,
     servers: BTreeMap<RingId, Server>,
-    /// Per slot the serving server that answers for it. Follows from the other fields; see `rebuild`.
-    owners: Vec<Option<RingId>>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Seat {
-    id: RingId,
-    /// Its number among the server's virtual servers.
-    j: usize,
-    /// As the server's own: here, where the table of owners is made from.
-    serving: bool,
+    table: Table,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Server {
-    /// Its slots, in order of virtual server.
+    /// Its slots, in order of virtual server; none under a scheme without.
     slots: Vec<usize>,
+    weight: Weight,
     serving: bool,
+}
+
+/// What owners are looked up in, by scheme.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Table {
+    Slots(Slots),
+    Ketama(Ketama),
+    Maglev(Maglev),
+    Rendezvous(Rendezvous),
 }
 
 impl Ring {
     /// A ring without servers.
     pub fn new(shape: Shape) -> Ring {
-        let slots = shape.slots();
-        Ring { shape, seats: vec![None; slots], servers: BTreeMap::new(), owners: vec![None; slots] }
+        let table = match shape.scheme() {
+            Scheme::Even | Scheme::Statement(_) => Table::Slots(Slots::new(shape.slots())),
+            Scheme::Ketama => Table::Ketama(Ketama::new(shape.virtual_servers())),
+            Scheme::Maglev => Table::Maglev(Maglev::new(shape.slots())),
+            Scheme::Rendezvous => Table::Rendezvous(Rendezvous::new()),
+        };
+        Ring { shape, servers: BTreeMap::new(), table }
     }
 
     /// The measures this ring was made with.
@@ -105,200 +88,285 @@ impl Ring {
         self.shape
     }
 
-    /// Finds a free slot for each virtual server of `id` and takes them. The server does not serve yet.
+    // --- joining and leaving --------------------------------------------------------------------------------
+
+    /// Gives `id` its place with a weight of one: under a scheme with slots, a free one for each virtual server, which
+    /// are returned. The server does not serve yet.
     ///
-    /// Fails, and changes nothing, if `id` is placed already or one of its virtual servers finds no free slot.
+    /// # Errors
+    /// `id` is placed already, or one of its virtual servers finds no free slot. Nothing has changed then.
     pub fn place(&mut self, id: RingId) -> Result<&[usize], PlaceError> {
-        self.refuse_if_placed(id)?;
-        let slots = match self.shape.scheme() {
-            Scheme::Even => self.find_even(id),
-            Scheme::Statement(probing) => self.find_statement(id, probing),
-        }?;
-        Ok(self.seat(id, slots))
+        self.place_weighted(id, Weight::ONE)
+    }
+
+    /// The same with any weight.
+    ///
+    /// # Errors
+    /// Also a weight other than one under a scheme that has none.
+    pub fn place_weighted(&mut self, id: RingId, weight: Weight) -> Result<&[usize], PlaceError> {
+        self.check(id, weight)?;
+        let slots = match (self.shape.scheme(), &self.table) {
+            (Scheme::Even, Table::Slots(table)) => find_even(table, self.shape, id)?,
+            (Scheme::Statement(probing), Table::Slots(table)) => {
+                find_statement(table, id, probing, self.shape)?
+            }
+            _ => Vec::new(),
+        };
+        Ok(self.seat(id, slots, weight))
     }
 
     /// Takes exactly these slots for `id`, in order of virtual server: the way back for a server whose slots were
     /// recorded. The server does not serve yet.
     ///
-    /// Fails, and changes nothing, if `id` is placed already, if the number of slots is not that of its virtual
-    /// servers, or if a slot is out of range, listed twice or taken.
-    pub fn restore(&mut self, id: RingId, slots: &[usize]) -> Result<(), PlaceError> {
-        self.refuse_if_placed(id)?;
-        let expected = self.shape.virtual_servers();
+    /// # Errors
+    /// As [`Ring::place_weighted`]; also if the number of slots is not that of its virtual servers (none under a scheme
+    /// without), or if a slot is out of range, listed twice or taken. Nothing has changed then.
+    pub fn restore(&mut self, id: RingId, slots: &[usize], weight: Weight) -> Result<(), PlaceError> {
+        self.check(id, weight)?;
+        let seats = match &self.table {
+            Table::Slots(table) => table.seats(),
+            _ => &[],
+        };
+        let expected = if seats.is_empty() { 0 } else { self.shape.virtual_servers() };
         if slots.len() != expected {
             let given = slots.len();
-            return Err(PlaceError(format!(
-                "server {id}: {given} slots given, it has {expected} virtual servers"
-            )));
+            return Err(PlaceError(format!("server {id}: {given} slots given, but it has {expected}")));
         }
         for (j, &slot) in slots.iter().enumerate() {
             let error = |why| Err(PlaceError(format!("server {id}, virtual server {j}: slot {slot} {why}")));
-            match self.seats.get(slot) {
-                None => return error(format!("is not on a ring of {} slots", self.shape.slots())),
+            match seats.get(slot) {
+                None => return error(format!("is not on a ring of {} slots", seats.len())),
                 Some(Some(seat)) => return error(format!("is taken by server {}", seat.id)),
                 Some(None) if slots[..j].contains(&slot) => return error("is listed twice".to_string()),
                 Some(None) => {}
             }
         }
-        self.seat(id, slots.to_vec());
+        self.seat(id, slots.to_vec(), weight);
         Ok(())
     }
 
-    /// Frees the slots of `id`, whose requests go on clockwise. A server that is not placed is none to remove.
+    /// Frees the place of `id`, whose requests go on to others. A server that is not placed is none to remove.
     pub fn remove(&mut self, id: RingId) {
+        self.set_serving(id, false);
         // By record, not by hashing again: with other servers gone, probing would stop at other slots than it did.
-        if let Some(server) = self.servers.remove(&id) {
-            for slot in server.slots {
-                self.seats[slot] = None;
-            }
-            self.rebuild();
+        if let (Some(server), Table::Slots(table)) = (self.servers.remove(&id), &mut self.table) {
+            table.unseat(&server.slots);
         }
     }
 
-    /// Lets `id` answer for its slots, or lets its requests pass over it to the next serving server while it keeps
-    /// its slots. A server that is not placed cannot serve: nothing happens.
+    /// Lets `id` answer for what is its own, or lets its requests pass over it to the next serving server while it keeps
+    /// its place. A server that is not placed cannot serve: nothing happens.
     pub fn set_serving(&mut self, id: RingId, serving: bool) {
         self.set_all_serving(&[id], serving);
     }
 
-    /// The same for several in one pass over the slots.
+    /// The same for several at the price of one.
     pub fn set_all_serving(&mut self, ids: &[RingId], serving: bool) {
-        let mut changed = false;
-        for id in ids {
-            let Some(server) = self.servers.get_mut(id).filter(|server| server.serving != serving) else {
-                continue;
-            };
-            server.serving = serving;
-            changed = true;
-            for &slot in &server.slots {
-                self.seats[slot].iter_mut().for_each(|seat| seat.serving = serving);
+        let mut changed = Vec::new();
+        for &id in ids {
+            if let Some(server) = self.servers.get_mut(&id).filter(|server| server.serving != serving) {
+                server.serving = serving;
+                changed.push((id, server.weight.get()));
+                if let Table::Slots(table) = &mut self.table {
+                    table.mark(&server.slots, serving);
+                }
             }
         }
-        if changed {
-            self.rebuild();
+        if changed.is_empty() {
+            return;
+        }
+        let gone: Vec<RingId> = changed.iter().map(|(id, _)| *id).collect();
+        let (joined, left) = if serving { (&changed[..], &[][..]) } else { (&[][..], &gone[..]) };
+        match &mut self.table {
+            Table::Slots(table) => table.rebuild(),
+            Table::Ketama(table) => table.change(joined, left),
+            Table::Maglev(table) => table.change(joined, left),
+            Table::Rendezvous(table) => table.change(joined, left),
         }
     }
+
+    // --- looking up -----------------------------------------------------------------------------------------
+
+    /// The server that answers for a request; `None` while no server serves.
+    pub fn owner(&self, request: u64) -> Option<RingId> {
+        match &self.table {
+            Table::Slots(table) => table.owner(self.slot_of(request)),
+            Table::Ketama(table) => table.owner(request),
+            Table::Maglev(table) => table.owner(request),
+            Table::Rendezvous(table) => table.owner(request),
+        }
+    }
+
+    /// All serving servers, each once, in the order in which a request tries them: its owner first, then the one
+    /// that would own it if the owner were away, and so on. (Under `maglev` the second is no such promise.)
+    pub fn walk(&self, request: u64) -> Box<dyn Iterator<Item = RingId> + '_> {
+        match &self.table {
+            Table::Slots(table) => Box::new(table.walk(self.slot_of(request))),
+            Table::Ketama(table) => Box::new(table.walk(request)),
+            Table::Maglev(table) => Box::new(table.walk(request)),
+            Table::Rendezvous(table) => Box::new(table.walk(request)),
+        }
+    }
+
+    /// The slot a request is hashed to; 0 under a scheme without slots.
+    pub fn slot_of(&self, request: u64) -> usize {
+        match self.shape.scheme() {
+            Scheme::Statement(_) => statement::request_slot(request, self.shape.slots()),
+            _ => even::request_slot(request, self.shape.slots()),
+        }
+    }
+
+    // --- describing -----------------------------------------------------------------------------------------
 
     /// The slots of `id` in order of virtual server, if it is placed.
     pub fn slots_of(&self, id: RingId) -> Option<&[usize]> {
         self.servers.get(&id).map(|server| server.slots.as_slice())
     }
 
-    /// The slot a request is hashed to.
-    pub fn slot_of(&self, request: u64) -> usize {
-        match self.shape.scheme() {
-            Scheme::Even => even::request_slot(request, self.shape.slots()),
-            Scheme::Statement(_) => statement::request_slot(request, self.shape.slots()),
-        }
-    }
-
-    /// The server that answers for a request; `None` while no server serves.
-    pub fn owner(&self, request: u64) -> Option<RingId> {
-        self.owners[self.slot_of(request)]
-    }
-
-    /// All serving servers, each once, in the order in which a request passes them clockwise: its owner first, then
-    /// the one that would own it if the owner were away, and so on.
-    pub fn walk(&self, request: u64) -> impl Iterator<Item = RingId> + '_ {
-        let slots = self.shape.slots();
-        let start = self.slot_of(request);
-        let mut met = BTreeSet::new();
-        (start..start + slots).filter_map(move |at| {
-            let seat = self.seats[at % slots]?;
-            (seat.serving && met.insert(seat.id)).then_some(seat.id)
-        })
-    }
-
     /// Every taken slot as (slot, server, virtual server), in order of slot.
     pub fn taken(&self) -> impl Iterator<Item = (usize, RingId, usize)> + '_ {
-        self.seats.iter().enumerate().filter_map(|(slot, seat)| seat.map(|seat| (slot, seat.id, seat.j)))
+        let seats = match &self.table {
+            Table::Slots(table) => table.seats(),
+            _ => &[],
+        };
+        seats.iter().enumerate().filter_map(|(slot, seat)| seat.map(|seat| (slot, seat.id, seat.j)))
     }
 
-    /// How many slots each serving server answers for; together all of them, while any serves.
+    /// How many slots, or entries of a lookup table, each serving server answers for; together all of them, while any
+    /// serves. Nothing under a scheme without.
     pub fn owned_slots(&self) -> BTreeMap<RingId, usize> {
         let mut owned = BTreeMap::new();
-        for id in self.owners.iter().flatten() {
-            *owned.entry(*id).or_default() += 1;
+        let mut count = |id: &RingId| *owned.entry(*id).or_default() += 1;
+        match &self.table {
+            Table::Slots(table) => table.owners().iter().flatten().for_each(&mut count),
+            Table::Maglev(table) => table.table().iter().for_each(&mut count),
+            Table::Ketama(_) | Table::Rendezvous(_) => {}
         }
         owned
+    }
+
+    /// The part of all requests that each serving server may expect if every request id is as likely as any other. Exact,
+    /// but for `rendezvous`, whose servers get their parts of infinitely many ids.
+    pub fn spread(&self) -> BTreeMap<RingId, f64> {
+        let mut spread = BTreeMap::new();
+        let mut add = |(id, part): (RingId, f64)| *spread.entry(id).or_default() += part;
+        let serving = self.servers.iter().filter(|(_, server)| server.serving);
+        serving.for_each(|(&id, _)| add((id, 0.0)));
+        match &self.table {
+            Table::Slots(table) => {
+                let parts = self.slot_parts();
+                table
+                    .owners()
+                    .iter()
+                    .zip(parts)
+                    .filter_map(|(id, part)| Some(((*id)?, part)))
+                    .for_each(&mut add);
+            }
+            Table::Ketama(table) => table.spread().for_each(&mut add),
+            Table::Maglev(table) => {
+                let entry = 1.0 / self.shape.slots() as f64;
+                table.table().iter().for_each(|&id| add((id, entry)));
+            }
+            Table::Rendezvous(table) => table.spread().for_each(&mut add),
+        }
+        spread
+    }
+
+    /// Per slot the part of all request ids that are hashed to it. Nothing under a scheme without slots.
+    pub fn slot_parts(&self) -> Vec<f64> {
+        let slots = self.shape.slots();
+        let mut counts = vec![0u32; slots];
+        match self.shape.scheme() {
+            // The hash repeats after as many ids as there are slots.
+            Scheme::Statement(_) => (0..slots as u64).for_each(|id| counts[self.slot_of(id)] += 1),
+            _ => counts.fill(1),
+        }
+        counts.into_iter().map(|count| f64::from(count) / slots as f64).collect()
+    }
+
+    /// Where virtual servers are, as parts of one turn of a circle from slot 0 on, in that order. Nothing under a scheme
+    /// without places: a lookup table, or lots.
+    pub fn places(&self) -> Vec<(f64, RingId)> {
+        match &self.table {
+            Table::Slots(_) => {
+                let slots = self.shape.slots() as f64;
+                self.taken().map(|(slot, id, _)| (slot as f64 / slots, id)).collect()
+            }
+            Table::Ketama(table) => {
+                let turn = u64::MAX as f64 + 1.0;
+                table.points().iter().map(|&(place, id)| (place as f64 / turn, id)).collect()
+            }
+            Table::Maglev(_) | Table::Rendezvous(_) => Vec::new(),
+        }
     }
 
     /// How many of these requests each serving server owns. Servers that own none are listed with 0.
     pub fn shares(&self, requests: impl Iterator<Item = u64>) -> BTreeMap<RingId, u64> {
         let serving = self.servers.iter().filter(|(_, server)| server.serving);
         let mut counts: BTreeMap<RingId, u64> = serving.map(|(&id, _)| (id, 0)).collect();
-        let mut per_slot = vec![0; self.shape.slots()];
-        for request in requests {
-            per_slot[self.slot_of(request)] += 1;
-        }
-        for (owner, count) in self.owners.iter().zip(per_slot) {
-            if let Some(id) = owner {
-                *counts.entry(*id).or_default() += count;
-            }
+        for owner in requests.filter_map(|request| self.owner(request)) {
+            *counts.entry(owner).or_default() += 1;
         }
         counts
     }
 
-    fn refuse_if_placed(&self, id: RingId) -> Result<(), PlaceError> {
-        match self.slots_of(id) {
-            Some(slots) => Err(PlaceError(format!("server {id} is on the ring already, on slots {slots:?}"))),
+    // --- places ---------------------------------------------------------------------------------------------
+
+    fn check(&self, id: RingId, weight: Weight) -> Result<(), PlaceError> {
+        let scheme = self.shape.scheme();
+        match self.servers.get(&id) {
+            Some(server) if server.slots.is_empty() => {
+                Err(PlaceError(format!("server {id} is on the ring already")))
+            }
+            Some(Server { slots, .. }) => {
+                Err(PlaceError(format!("server {id} is on the ring already, on slots {slots:?}")))
+            }
+            None if weight != Weight::ONE && !scheme.has_weights() => {
+                Err(PlaceError(format!("server {id}: weight {weight}, but scheme {scheme} has no weights")))
+            }
             None => Ok(()),
         }
     }
 
-    fn find_even(&self, id: RingId) -> Result<Vec<usize>, PlaceError> {
-        let seats: Vec<_> = self.taken().map(|(slot, id, _)| (slot, id)).collect();
-        let (slots, wanted) = (self.shape.slots(), self.shape.virtual_servers());
-        let free = slots - seats.len();
-        even::find_slots(&seats, slots, wanted).ok_or_else(|| {
-            let taken = seats.len();
-            PlaceError(format!(
-                "server {id}, virtual server {free}: no free slot left, {taken} of {slots} slots are taken and \
-                 {wanted} are needed"
-            ))
-        })
-    }
-
-    fn find_statement(&self, id: RingId, probing: Probing) -> Result<Vec<usize>, PlaceError> {
-        let slots = self.shape.slots();
-        let js = 0..self.shape.virtual_servers();
-        let taken = self.seats.iter().map(Option::is_some).collect();
-        statement::find_slots(probing, id, js, taken).map_err(|none| {
-            // The earlier virtual servers of this one hold their slots while the search goes on.
-            let (j, home, taken) = (none.j, none.home, self.taken().count() + none.j);
-            let probing = match probing {
-                Probing::Linear => "linear",
-                Probing::Quadratic => "quadratic",
-            };
-            PlaceError(format!(
-                "server {id}, virtual server {j}: {probing} probing from slot {home} finds no free slot, {taken} of \
-                 {slots} slots are taken"
-            ))
-        })
-    }
-
-    fn seat(&mut self, id: RingId, slots: Vec<usize>) -> &[usize] {
-        for (j, &slot) in slots.iter().enumerate() {
-            self.seats[slot] = Some(Seat { id, j, serving: false });
+    fn seat(&mut self, id: RingId, slots: Vec<usize>, weight: Weight) -> &[usize] {
+        if let Table::Slots(table) = &mut self.table {
+            table.seat(id, &slots);
         }
-        // A server that does not serve yet owns nothing, so the table of owners stays as it is.
-        let server = Server { slots, serving: false };
-        &self.servers.entry(id).or_insert(server).slots
+        &self.servers.entry(id).or_insert(Server { slots, weight, serving: false }).slots
     }
+}
 
-    fn rebuild(&mut self) {
-        // Backwards, because an owner is found clockwise; twice around, because the first pass does not know yet
-        // whom the last slots of the ring reach on its far side.
-        let mut next = None;
-        for _ in 0..2 {
-            for slot in (0..self.seats.len()).rev() {
-                if let Some(seat) = self.seats[slot].filter(|seat| seat.serving) {
-                    next = Some(seat.id);
-                }
-                self.owners[slot] = next;
-            }
-        }
-    }
+fn find_even(table: &Slots, shape: Shape, id: RingId) -> Result<Vec<usize>, PlaceError> {
+    let seats = table.seats().iter().enumerate();
+    let seats: Vec<_> = seats.filter_map(|(slot, seat)| seat.map(|seat| (slot, seat.id))).collect();
+    let (slots, wanted) = (shape.slots(), shape.virtual_servers());
+    let free = slots - seats.len();
+    even::find_slots(&seats, slots, wanted).ok_or_else(|| {
+        let taken = seats.len();
+        PlaceError(format!(
+            "server {id}, virtual server {free}: no free slot left, {taken} of {slots} slots are taken and {wanted} are \
+             needed"
+        ))
+    })
+}
+
+fn find_statement(
+    table: &Slots,
+    id: RingId,
+    probing: Probing,
+    shape: Shape,
+) -> Result<Vec<usize>, PlaceError> {
+    let taken: Vec<bool> = table.seats().iter().map(Option::is_some).collect();
+    let before = taken.iter().filter(|taken| **taken).count();
+    let (js, slots) = (0..shape.virtual_servers(), shape.slots());
+    statement::find_slots(probing, id, js, taken).map_err(|none| {
+        // The earlier virtual servers of this one hold their slots while the search goes on.
+        let (j, home, taken) = (none.j, none.home, before + none.j);
+        PlaceError(format!(
+            "server {id}, virtual server {j}: {probing} probing from slot {home} finds no free slot, {taken} of {slots} \
+             slots are taken"
+        ))
+    })
 }
 
 #[cfg(test)]

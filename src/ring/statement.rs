@@ -67,7 +67,7 @@ pub(super) fn find_slots(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ring::{REQUEST_IDS, Ring, Scheme, Shape};
+    use crate::ring::{REQUEST_IDS, Ring, Scheme, Shape, Weight};
 
     const SLOTS: usize = 512;
 
@@ -76,7 +76,7 @@ mod tests {
         for id in (1..=servers).map(RingId) {
             let mut taken = vec![false; SLOTS];
             ring.taken().for_each(|(slot, _, _)| taken[slot] = true);
-            ring.restore(id, &find_slots(probing, id, js.clone(), taken).unwrap()).unwrap();
+            ring.restore(id, &find_slots(probing, id, js.clone(), taken).unwrap(), Weight::ONE).unwrap();
             ring.set_serving(id, true);
         }
         ring

@@ -119,7 +119,7 @@ fn restoring_recorded_slots_gives_the_same_ring() {
         let mut restored = Ring::new(original.shape());
         // In another order than they joined, as a fleet is found after a restart.
         for id in [4, 1, 3].map(RingId) {
-            restored.restore(id, original.slots_of(id).unwrap()).unwrap();
+            restored.restore(id, original.slots_of(id).unwrap(), Weight::ONE).unwrap();
             assert_eq!(
                 restored.owner(7).is_some(),
                 id != RingId(4),
@@ -171,14 +171,14 @@ fn refusals_name_the_value_and_change_nothing() {
     let before = ring.clone();
     let cases: [(u32, &[usize], &str); 6] = [
         (1, &[1, 2, 3], "server 1 is on the ring already, on slots [0, 5, 10]"),
-        (2, &[1, 2], "server 2: 2 slots given, it has 3 virtual servers"),
-        (2, &[1, 2, 3, 4], "server 2: 4 slots given, it has 3 virtual servers"),
+        (2, &[1, 2], "server 2: 2 slots given, but it has 3"),
+        (2, &[1, 2, 3, 4], "server 2: 4 slots given, but it has 3"),
         (2, &[1, 2, 16], "server 2, virtual server 2: slot 16 is not on a ring of 16 slots"),
         (2, &[1, 2, 1], "server 2, virtual server 2: slot 1 is listed twice"),
         (2, &[1, 5, 2], "server 2, virtual server 1: slot 5 is taken by server 1"),
     ];
     for (id, slots, message) in cases {
-        assert_eq!(ring.restore(RingId(id), slots).unwrap_err().to_string(), message);
+        assert_eq!(ring.restore(RingId(id), slots, Weight::ONE).unwrap_err().to_string(), message);
         assert_eq!(ring, before);
     }
     assert_eq!(ring.place(RingId(1)).unwrap_err().to_string(), cases[0].2);
@@ -215,7 +215,7 @@ fn a_walk_goes_from_the_own_slot_once_around_to_the_slot_before() {
     // Request 12,798 starts at slot 17.
     let mut ring = Ring::new(Shape::new(Scheme::Statement(Probing::Linear), 512, 1).unwrap());
     for (id, slot) in [(1, 16), (2, 17), (3, 511), (4, 0)] {
-        ring.restore(RingId(id), &[slot]).unwrap();
+        ring.restore(RingId(id), &[slot], Weight::ONE).unwrap();
         ring.set_serving(RingId(id), true);
     }
     assert_eq!(ring.walk(12_798).collect::<Vec<_>>(), [2, 3, 4, 1].map(RingId));
@@ -237,7 +237,7 @@ fn a_server_without_requests_is_listed_with_none() {
     // One slot each: the slots of servers 2 and 3 lie where the two requests do not arrive.
     let mut ring = Ring::new(Shape::new(Scheme::Statement(Probing::Linear), 512, 1).unwrap());
     for (id, slot) in [(1, 17), (2, 18), (3, 19)] {
-        ring.restore(RingId(id), &[slot]).unwrap();
+        ring.restore(RingId(id), &[slot], Weight::ONE).unwrap();
         ring.set_serving(RingId(id), true);
     }
     let expected = BTreeMap::from([(RingId(1), 2), (RingId(2), 0), (RingId(3), 0)]);

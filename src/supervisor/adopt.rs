@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::Inner;
 use super::strays::Strays;
-use crate::fleet::ReplicaId;
+use crate::fleet::{Recruit, ReplicaId};
 use crate::heartbeat::{Heartbeat, Pulse};
 use crate::launcher::{LaunchError, Order, Survivor};
 use crate::replica::Hostname;
@@ -19,7 +19,8 @@ impl Inner {
         self.adopt(self.one_of_each(survivors));
         let missing = wanted.saturating_sub(self.fleet.listing().len());
         let names = self.free_names(missing, &self.launcher.taken_names()?);
-        let ids = self.fleet.recruit(&names).map_err(LaunchError)?;
+        let recruits: Vec<Recruit> = names.into_iter().map(Recruit::from).collect();
+        let ids = self.fleet.recruit(&recruits).map_err(LaunchError)?;
         self.fleet.enlist(&ids);
         Ok(())
     }
@@ -72,12 +73,13 @@ impl Inner {
     }
 
     fn adopt_one(&self, survivor: Survivor) -> Option<(ReplicaId, Hostname)> {
-        let Survivor { order: Order { hostname, ring_id, slots }, instance, .. } = survivor;
+        let Survivor { order: Order { hostname, ring_id, slots, weight }, instance, .. } = survivor;
+        let recruit = Recruit { hostname: hostname.clone(), weight };
         let restored =
-            self.fleet.restore(hostname.clone(), ring_id, &slots, instance.clone()).or_else(|why| {
+            self.fleet.restore(recruit.clone(), ring_id, &slots, instance.clone()).or_else(|why| {
                 // Its identity is another's, which only hands other than ours can have brought about. It keeps its name.
                 log::warn!("{hostname} of an earlier run gets a new place on the ring: {why}");
-                let id = self.fleet.recruit(std::slice::from_ref(&hostname))?[0];
+                let id = self.fleet.recruit(std::slice::from_ref(&recruit))?[0];
                 self.fleet.set_instance(id, instance.clone());
                 self.fleet.enlist(&[id]);
                 Ok::<_, String>(id)

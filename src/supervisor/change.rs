@@ -1,13 +1,15 @@
 //! Who the members are: additions, removals and the end, all or nothing.
 
 use std::collections::BTreeSet;
+use std::iter::repeat;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{CLAIM_WAIT, Inner, STOP_GRACE};
-use crate::fleet::ReplicaId;
+use crate::fleet::{Recruit, ReplicaId};
 use crate::launcher::LaunchError;
 use crate::replica::Hostname;
+use crate::ring::Weight;
 use crate::sync::MutexGuard;
 
 /// Why a change did not come about. The text names the value or the replica concerned.
@@ -48,9 +50,17 @@ impl Inner {
         self: &Arc<Self>,
         n: usize,
         hostnames: &[Hostname],
+        weights: &[Weight],
     ) -> Result<Vec<Hostname>, ChangeError> {
+        self.check_weights(n, weights)?;
         let names = self.names_for(n, hostnames)?;
-        let ids = self.fleet.recruit(&names).map_err(ChangeError::Refused)?;
+        let weights = weights.iter().copied().chain(repeat(Weight::ONE));
+        let recruits: Vec<Recruit> = names
+            .iter()
+            .zip(weights)
+            .map(|(name, weight)| Recruit { hostname: name.clone(), weight })
+            .collect();
+        let ids = self.fleet.recruit(&recruits).map_err(ChangeError::Refused)?;
         let launches = ids.iter().map(|&id| {
             let inner = self.clone();
             move || match inner.fleet.claim(id) {
@@ -86,6 +96,23 @@ impl Inner {
             log::info!("{name} joined, {:.2} s after it was asked for", begun.elapsed().as_secs_f64());
         }
         Ok(self.fleet.listing())
+    }
+
+    fn check_weights(&self, n: usize, weights: &[Weight]) -> Result<(), ChangeError> {
+        if weights.len() > n {
+            let why = "Length of weights list is more than newly added instances";
+            return Err(ChangeError::Refused(why.to_owned()));
+        }
+        match weights.iter().find(|weight| **weight != Weight::ONE && !self.fleet.has_weights()) {
+            Some(weight) => {
+                let scheme = self.fleet.shape().scheme();
+                let why = format!(
+                    "weight {weight} is of no use: scheme {scheme} has no weights, nor has a policy that hashes by it"
+                );
+                Err(ChangeError::Refused(why))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The names of `n` new replicas: those asked for, then free ones of our own.

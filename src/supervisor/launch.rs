@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::{Inner, RespawnName};
-use crate::fleet::{Claim, Phase, ReplicaId};
+use crate::fleet::{Claim, Phase, Replica, ReplicaId};
 use crate::heartbeat::{Heartbeat, Pulse};
 use crate::launcher::{LaunchError, Order};
 use crate::replica::{Hostname, Instance};
@@ -58,7 +58,8 @@ impl Inner {
         let Some(replica) = self.fleet.replica(id) else {
             return Err(LaunchError("the replica is gone".to_owned()));
         };
-        let order = Order { hostname: replica.hostname, ring_id: id.ring_id, slots: replica.slots };
+        let Replica { hostname, slots, weight, .. } = replica;
+        let order = Order { hostname, ring_id: id.ring_id, slots, weight };
         let instance = self.launcher.start(&order).inspect_err(|_| self.suspect_stray(&order.hostname))?;
         self.fleet.set_instance(id, Some(instance.clone()));
         Ok((order, instance))

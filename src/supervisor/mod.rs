@@ -26,6 +26,7 @@ use crate::fleet::{Fleet, ReplicaId};
 use crate::heartbeat;
 use crate::launcher::{LaunchError, Launcher, Notice, Watch};
 use crate::replica::Hostname;
+use crate::ring::Weight;
 use crate::shutdown::Shutdown;
 use crate::sync::Mutex;
 use crew::Crew;
@@ -175,13 +176,18 @@ impl Supervisor {
     }
 
     /// Adds `n` replicas, those named first and the rest with names of our own, and returns the new listing once
-    /// all of them serve.
+    /// all of them serve. The first of them get these weights, the rest weight one.
     ///
     /// # Errors
     /// Nothing was added, because the request was refused or because one of them did not start.
-    pub fn add(&self, n: usize, hostnames: &[Hostname]) -> Result<Vec<Hostname>, ChangeError> {
+    pub fn add(
+        &self,
+        n: usize,
+        hostnames: &[Hostname],
+        weights: &[Weight],
+    ) -> Result<Vec<Hostname>, ChangeError> {
         let _change = self.inner.lock_changes();
-        self.inner.add(n, hostnames)
+        self.inner.add(n, hostnames, weights)
     }
 
     /// Removes `n` replicas, those named and then others at random, and returns the new listing once they have

@@ -11,6 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use http::uri::PathAndQuery;
 
 use super::*;
+use crate::balance::Policy;
 use crate::heartbeat::{self, Pulse};
 use crate::launcher::{LaunchError, Launcher, Order, Survivor};
 use crate::replica::Hostname;
@@ -87,13 +88,13 @@ fn rounds(n: usize) -> (Rounds, Receiver<Question>) {
 /// All on slots that alternate: to find them would take minutes.
 fn fleet(n: usize) -> Fleet {
     let shape = Shape::new(Scheme::Even, (n * 36).min(Shape::MAX_SLOTS), 9).unwrap();
-    let fleet = Fleet::new(shape);
+    let fleet = Fleet::new(shape, Policy::Hash);
     for k in 0..n {
         let slots: Vec<usize> = (0..9).map(|j| (j * n + k) * shape.slots() / (9 * n)).collect();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, u16::try_from(k + 1).unwrap()));
         let instance = Instance { key: k.to_string().into(), address };
         let ring_id = RingId(u32::try_from(k + 1).unwrap());
-        let id = fleet.restore(Hostname::numbered(k + 1), ring_id, &slots, Some(instance)).unwrap();
+        let id = fleet.restore(Hostname::numbered(k + 1).into(), ring_id, &slots, Some(instance)).unwrap();
         fleet.admit(&[id]);
     }
     fleet

@@ -12,7 +12,7 @@ use std::time::Duration;
 use ringmaster::fleet::{Fleet, Phase};
 use ringmaster::launcher::{LaunchError, Launcher, Notice, Order, Survivor, Tell, Watch};
 use ringmaster::replica::Instance;
-use ringmaster::ring::RingId;
+use ringmaster::ring::{RingId, Weight};
 use ringmaster::sync::thread;
 use shuttle::rand::{Rng, thread_rng};
 
@@ -119,7 +119,8 @@ impl Engine {
     pub fn furnish(&self, name: &str, ring_id: RingId, runs: bool) -> Instance {
         let hostname = ringmaster::replica::Hostname::parse(name).unwrap();
         let mut books = self.books();
-        let instance = books.record(&Order { hostname, ring_id, slots: Vec::new() }, true);
+        let instance =
+            books.record(&Order { hostname, ring_id, slots: Vec::new(), weight: Weight::ONE }, true);
         books.records.get_mut(&instance.key).unwrap().runs = runs;
         instance
     }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use ringmaster::balance::Policy;
 use ringmaster::fleet::{Fleet, ReplicaId};
 use ringmaster::replica::{Hostname, Instance};
 use ringmaster::ring::{Probing, RingId, Scheme, Shape};
@@ -16,9 +17,9 @@ fn never() -> Instant {
 
 /// A fleet of one replica that serves.
 fn fleet() -> (Fleet, ReplicaId) {
-    let fleet = Fleet::new(Shape::new(Scheme::Statement(Probing::Linear), 4, 1).unwrap());
+    let fleet = Fleet::new(Shape::new(Scheme::Statement(Probing::Linear), 4, 1).unwrap(), Policy::Hash);
     let instance = Instance { key: "key".into(), address: SocketAddr::from(([10, 0, 0, 1], 1)) };
-    let id = fleet.restore(Hostname::numbered(1), RingId(1), &[0], Some(instance)).unwrap();
+    let id = fleet.restore(Hostname::numbered(1).into(), RingId(1), &[0], Some(instance)).unwrap();
     assert_eq!(fleet.admit(&[id]), 1);
     (fleet, id)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::uri::PathAndQuery;
+use ringmaster::balance::Policy;
 use ringmaster::fleet::{Fleet, Phase, ReplicaId};
 use ringmaster::heartbeat::{self, Miss, Pulse};
 use ringmaster::launcher::LaunchError;
@@ -43,7 +44,7 @@ impl House {
     pub fn new(respawn_name: RespawnName) -> House {
         // What is drawn in there is another every time, and the same again when an order is repeated.
         fastrand::seed(thread_rng().r#gen());
-        let fleet = Fleet::new(Shape::new(Scheme::Statement(Probing::Linear), 16, 2).unwrap());
+        let fleet = Fleet::new(Shape::new(Scheme::Statement(Probing::Linear), 16, 2).unwrap(), Policy::Hash);
         let (engine, shutdown) = (Engine::new(fleet.clone()), Shutdown::default());
         let answering = engine.clone();
         heartbeat::model::answer_with(move |address| {
@@ -71,7 +72,7 @@ impl House {
     fn member(&self, name: &str, k: u32, runs: bool) -> (ReplicaId, Instance) {
         let instance = self.engine.furnish(name, RingId(k), runs);
         let slots = [2 * k as usize, 2 * k as usize + 1];
-        let restored = self.fleet.restore(host(name), RingId(k), &slots, Some(instance.clone()));
+        let restored = self.fleet.restore(host(name).into(), RingId(k), &slots, Some(instance.clone()));
         (restored.unwrap(), instance)
     }
 
@@ -96,7 +97,7 @@ impl House {
         let (supervisor, names) = (self.supervisor.clone(), hosts(names));
         thread::spawn(move || {
             take_time();
-            supervisor.add(n, &names)
+            supervisor.add(n, &names, &[])
         })
     }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::REPLICA_PORT;
 use crate::launcher::{Order, Survivor};
 use crate::replica::{Hostname, Instance};
-use crate::ring::RingId;
+use crate::ring::{RingId, Weight};
 
 /// Label: the name of the fleet that a container belongs to.
 pub(super) const FLEET: &str = "ringmaster.fleet";
@@ -19,6 +19,8 @@ pub(super) const FLEET: &str = "ringmaster.fleet";
 const RING_ID: &str = "ringmaster.ring-id";
 /// Label: the replica's slots on the ring, as `shape:slot,slot,…`.
 const SLOTS: &str = "ringmaster.slots";
+/// Label: the replica's weight; none for one that was started before there were any.
+const WEIGHT: &str = "ringmaster.weight";
 
 /// What we read of `docker container inspect`.
 #[derive(Deserialize)]
@@ -87,12 +89,18 @@ impl Container {
         self.label(RING_ID)?.parse().ok().filter(|id| *id > 0).map(RingId)
     }
 
+    fn weight(&self) -> Weight {
+        let recorded = self.label(WEIGHT).and_then(|text| text.parse().ok()).and_then(Weight::new);
+        recorded.unwrap_or(Weight::ONE)
+    }
+
     /// What it is the record of; says so if that cannot be read.
     pub(super) fn survivor(self, network: &str, ring_shape: &str) -> Option<Survivor> {
         let read = || {
             let hostname = Hostname::parse(self.name()).ok()?;
             let recorded = self.label(SLOTS).and_then(|text| recorded_slots(text, ring_shape));
-            Some(Order { hostname, ring_id: self.ring_id()?, slots: recorded.unwrap_or_default() })
+            let slots = recorded.unwrap_or_default();
+            Some(Order { hostname, ring_id: self.ring_id()?, slots, weight: self.weight() })
         };
         let Some(order) = read() else {
             log::warn!("container '{}' carries our label but no readable record: left alone", self.name());
@@ -104,12 +112,13 @@ impl Container {
 }
 
 /// The labels that make a container the record of a replica.
-pub(super) fn record(order: &Order, fleet: &str, ring_shape: &str) -> [String; 3] {
+pub(super) fn record(order: &Order, fleet: &str, ring_shape: &str) -> [String; 4] {
     let slots: Vec<String> = order.slots.iter().map(usize::to_string).collect();
     [
         format!("{FLEET}={fleet}"),
         format!("{RING_ID}={}", order.ring_id),
         format!("{SLOTS}={ring_shape}:{}", slots.join(",")),
+        format!("{WEIGHT}={}", order.weight),
     ]
 }
 

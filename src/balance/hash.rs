@@ -1,4 +1,4 @@
-//! Which replica takes a request. Pure: the ring and what was tried go in, a choice comes out.
+//! The owner of the request's key.
 
 use crate::ring::{REQUEST_IDS, Ring, RingId};
 
@@ -9,7 +9,7 @@ pub fn random_request_id() -> u64 {
 
 /// The serving replica that owns `request`, or, when that one was tried already, the next one clockwise that was not.
 /// Going on clockwise means that the keys of a dead replica go where the ring will send them once it has left.
-pub fn choose(ring: &Ring, request: u64, tried: &[RingId]) -> Option<RingId> {
+pub(super) fn choose(ring: &Ring, request: u64, tried: &[RingId]) -> Option<RingId> {
     if tried.is_empty() {
         return ring.owner(request);
     }
