@@ -13,7 +13,7 @@
 //! | 3 | [`supervisor`], [`forward`] | changes to the fleet; one request carried to a replica |
 //! | 4 | [`watchdog`], [`admin`] | those who ask the supervisor for changes |
 //! | 5 | [`front`] | one HTTP request in, one answer out |
-//! | 6 | [`config`], [`server`], [`ring_report`], [`succession`] | settings; everything wired together; a ring in words; starting anew in place |
+//! | 6 | [`config`], [`server`], [`ring_svg`], [`ring_report`], [`succession`] | settings; everything wired together; a ring as a picture; a ring in words; starting anew in place |
 //! | 7 | `main.rs` | parse, start, wait for a signal, stop |
 
 pub mod ring;
@@ -41,5 +41,6 @@ pub mod front;
 
 pub mod config;
 pub mod ring_report;
+pub mod ring_svg;
 pub mod server;
 pub mod succession;

@@ -4,6 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{self, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,8 @@ use http::uri::PathAndQuery;
 use ringmaster::config::{self, Invocation, Settings};
 use ringmaster::heartbeat::{self, Heartbeat, Pulse};
 use ringmaster::leash;
-use ringmaster::ring_report;
+use ringmaster::ring_report::{self, RingReport};
+use ringmaster::ring_svg;
 use ringmaster::server::{self, Server};
 use ringmaster::succession;
 
@@ -32,9 +34,8 @@ fn main() -> ExitCode {
     }
     match config::invocation(args, |name| env::var(name).ok()) {
         Ok(Invocation::Serve(settings)) => serve(&settings),
-        Ok(Invocation::Ring { shape, replicas, json }) => match ring_report::report(shape, replicas) {
-            Ok(report) if json => tell(&(report.to_json() + "\n")),
-            Ok(report) => tell(&report.to_string()),
+        Ok(Invocation::Ring { shape, replicas, json, svg }) => match ring_report::report(shape, replicas) {
+            Ok(report) => ring(&report, json, svg.as_deref()),
             Err(why) => fail(&why, 2),
         },
         Ok(Invocation::Health(address, path)) => health(address, path),
@@ -102,6 +103,18 @@ fn serve(settings: &Settings) -> ExitCode {
             log::error!("cannot start the program anew, going on as it is: {error}");
         }
         socket = Some(kept);
+    }
+}
+
+fn ring(report: &RingReport, json: bool, svg: Option<&Path>) -> ExitCode {
+    if let Some(path) = svg
+        && let Err(why) = ring_svg::save(&ring_svg::draw(&report.picture()), path)
+    {
+        return fail(&why, 1);
+    }
+    match json {
+        true => tell(&(report.to_json() + "\n")),
+        false => tell(&report.to_string()),
     }
 }
 

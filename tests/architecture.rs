@@ -26,12 +26,12 @@ const FLOORS: [(&str, u32); 18] = [
     ("admin", 4),
     ("front", 5),
     ("config", 6),
-    ("ring_report", 6),
+    ("ring_svg", 6),
     ("succession", 6),
 ];
 
 /// Modules that stand on top of a floor: they may also name their neighbours on it.
-const TOPS: [(&str, u32); 2] = [("shutdown", 0), ("server", 6)];
+const TOPS: [(&str, u32); 3] = [("shutdown", 0), ("server", 6), ("ring_report", 6)];
 
 const MAIN_FLOOR: u32 = 7;
 

@@ -63,6 +63,9 @@ fn a_bad_value_ends_the_start_with_one_line_that_names_flag_value_and_what_is_al
         ("serve now", ["now", "unexpected", "--help"]),
         ("--replicas", ["--replicas", "needs", "value"]),
         ("--json", ["--json", "ringmaster ring", "goes with"]),
+        ("serve --svg ring.svg", ["--svg", "ringmaster ring", "goes with"]),
+        ("ring --svg", ["--svg", "needs", "value"]),
+        ("ring --svg -", ["--svg", "'-'", "the name of a file"]),
     ] {
         let error = error_line(&run(&words(line)), 2);
         assert!(error.starts_with("ringmaster: "), "{line}: {error}");
@@ -154,6 +157,35 @@ fn the_ring_as_json_adds_up() {
     let sum: u64 = replicas.iter().map(|replica| replica["requests"].as_u64().unwrap()).sum();
     assert_eq!(sum, 900_000);
     assert!(json["max_over_mean"].as_f64().unwrap() <= 1.10);
+}
+
+#[test]
+fn the_ring_is_drawn_into_a_file_beside_what_is_printed() {
+    let file = std::env::temp_dir().join(format!("ringmaster-cli-{}.svg", std::process::id()));
+    let path = file.to_str().unwrap();
+    for line in ["ring --replicas 3 --scheme statement", "ring --replicas 3 --scheme statement --json"] {
+        let args = words(line);
+        let shown = told(&run(&[&args[..], &["--svg", path]].concat()));
+        assert_eq!(shown, told(&run(&args)), "the same is printed");
+        let svg = std::fs::read_to_string(&file).unwrap();
+        assert!(
+            svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\"") && svg.ends_with("</svg>\n"),
+            "{svg}"
+        );
+        for part in [">statement/linear, 512 slots, 9 virtual servers each<", ">84.37 %<", "87 of 512 slots"]
+        {
+            assert!(svg.contains(part), "no {part} in {svg}");
+        }
+        std::fs::remove_file(&file).unwrap();
+    }
+}
+
+#[test]
+fn a_picture_that_cannot_be_written_is_named_and_nothing_is_printed() {
+    let missing = std::env::temp_dir().join("ringmaster-no-such-folder").join("ring.svg");
+    let path = missing.to_str().unwrap();
+    let error = error_line(&run(&["ring", "--svg", path]), 1);
+    assert!(error.contains(&format!("cannot write '{path}': No such file")), "{error}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod routing;
 use std::ffi::OsString;
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
@@ -42,6 +43,8 @@ pub enum Invocation {
         replicas: u32,
         /// As JSON.
         json: bool,
+        /// Where a picture is to be drawn, too.
+        svg: Option<PathBuf>,
     },
     /// Whether the balancer at this address has a replica that answers.
     Health(SocketAddr, PathAndQuery),
@@ -119,6 +122,7 @@ pub fn invocation(
                 shape,
                 replicas: given.number("replicas", 1..=u32::MAX)?,
                 json: given.json,
+                svg: given.svg,
             })
         }
         "health" => Ok(Invocation::Health(given.address("listen")?, heartbeat_path(&given)?)),
@@ -131,6 +135,9 @@ pub fn invocation(
 fn settings(given: &Given) -> Result<Settings, String> {
     if given.json {
         return Err("--json goes with 'ringmaster ring'".to_owned());
+    }
+    if given.svg.is_some() {
+        return Err("--svg goes with 'ringmaster ring'".to_owned());
     }
     let time = |name, most| given.duration(name, Duration::from_millis(1)..=Duration::from_secs(most));
     let ring = routing::shape(given)?;
@@ -239,6 +246,7 @@ fn help() -> String {
         "Ringmaster: a consistent-hashing HTTP load balancer that keeps its own replicas alive.\n\n\
          Usage: ringmaster [serve] [SETTINGS]     run the balancer\n       \
          ringmaster ring [SETTINGS] [--json]  show a ring's slots and shares, start nothing\n       \
+         \x20               [--svg FILE]         and draw it into a file\n       \
          ringmaster health [--listen ...]  exit 0 if a replica answers through the balancer\n       \
          ringmaster replica [...]          be a replica; see ringmaster replica --help\n\n\
          Settings, each also from the environment (--listen is RINGMASTER_LISTEN):\n",
@@ -389,6 +397,9 @@ mod tests {
                 "--log: 'verbose' is not off, error, warn, info, debug or trace, or module=level, separated by commas",
             ),
             ("--json", "--json goes with 'ringmaster ring'"),
+            ("--svg x.svg", "--svg goes with 'ringmaster ring'"),
+            ("ring --svg", "--svg needs a value"),
+            ("ring --svg -", "--svg: '-' is not the name of a file"),
             ("--no-such 1", "unknown flag '--no-such', see --help"),
             ("-x", "unknown flag '-x', see --help"),
             ("serve now", "unexpected 'now', see --help"),
@@ -404,7 +415,11 @@ mod tests {
     fn other_commands_and_texts() {
         assert!(matches!(
             read("ring --replicas 5 --json", &[]),
-            Ok(Invocation::Ring { replicas: 5, json: true, .. })
+            Ok(Invocation::Ring { replicas: 5, json: true, svg: None, .. })
+        ));
+        assert!(matches!(
+            read("ring --svg=a.svg", &[]),
+            Ok(Invocation::Ring { json: false, svg: Some(path), .. }) if path.as_os_str() == "a.svg"
         ));
         assert!(matches!(read("health", &[]), Ok(Invocation::Health(_, _))));
         assert!(

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -97,6 +98,8 @@ pub(super) struct Given {
     values: HashMap<&'static str, (String, String)>,
     /// Whether `--json` was given.
     pub(super) json: bool,
+    /// The file of `--svg`.
+    pub(super) svg: Option<PathBuf>,
     /// Whether `--help` was given.
     pub(super) help: bool,
     /// Whether `--version` was given.
@@ -112,7 +115,7 @@ impl Given {
         args: impl IntoIterator<Item = OsString>,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Given, String> {
-        let mut given = Given { values: HashMap::new(), json: false, help: false, version: false };
+        let mut given = Given { values: HashMap::new(), json: false, svg: None, help: false, version: false };
         for setting in &SETTINGS {
             let variable = variable(setting.name);
             if let Some(text) = environment(&variable).filter(|text| !text.is_empty()) {
@@ -132,6 +135,11 @@ impl Given {
                 }
                 lexopt::Arg::Long("json") => {
                     given.json = true;
+                    continue;
+                }
+                lexopt::Arg::Long("svg") => {
+                    let value = parser.value().map_err(|_| "--svg needs a value".to_owned())?;
+                    given.svg = Some(file_name(value)?);
                     continue;
                 }
                 lexopt::Arg::Long(name) => SETTINGS
@@ -232,6 +240,15 @@ impl Given {
     /// The text as it is.
     pub(super) fn plain(&self, name: &'static str) -> String {
         self.text(name).1.to_owned()
+    }
+}
+
+/// `-` may mean standard output elsewhere, and that has the ring in words.
+fn file_name(value: OsString) -> Result<PathBuf, String> {
+    let path = PathBuf::from(value);
+    match path.file_name() {
+        Some(_) if path.as_os_str() != "-" => Ok(path),
+        _ => Err(format!("--svg: '{}' is not the name of a file", path.display())),
     }
 }
 

@@ -1,5 +1,6 @@
 #![doc = include_str!("README.md")]
 
+mod describe;
 mod even;
 mod hash;
 mod ketama;
@@ -216,98 +217,9 @@ impl Ring {
         }
     }
 
-    // --- describing -----------------------------------------------------------------------------------------
-
     /// The slots of `id` in order of virtual server, if it is placed.
     pub fn slots_of(&self, id: RingId) -> Option<&[usize]> {
         self.servers.get(&id).map(|server| server.slots.as_slice())
-    }
-
-    /// Every taken slot as (slot, server, virtual server), in order of slot.
-    pub fn taken(&self) -> impl Iterator<Item = (usize, RingId, usize)> + '_ {
-        let seats = match &self.table {
-            Table::Slots(table) => table.seats(),
-            _ => &[],
-        };
-        seats.iter().enumerate().filter_map(|(slot, seat)| seat.map(|seat| (slot, seat.id, seat.j)))
-    }
-
-    /// How many slots, or entries of a lookup table, each serving server answers for; together all of them, while any
-    /// serves. Nothing under a scheme without.
-    pub fn owned_slots(&self) -> BTreeMap<RingId, usize> {
-        let mut owned = BTreeMap::new();
-        let mut count = |id: &RingId| *owned.entry(*id).or_default() += 1;
-        match &self.table {
-            Table::Slots(table) => table.owners().iter().flatten().for_each(&mut count),
-            Table::Maglev(table) => table.table().iter().for_each(&mut count),
-            Table::Ketama(_) | Table::Rendezvous(_) => {}
-        }
-        owned
-    }
-
-    /// The part of all requests that each serving server may expect if every request id is as likely as any other. Exact,
-    /// but for `rendezvous`, whose servers get their parts of infinitely many ids.
-    pub fn spread(&self) -> BTreeMap<RingId, f64> {
-        let mut spread = BTreeMap::new();
-        let mut add = |(id, part): (RingId, f64)| *spread.entry(id).or_default() += part;
-        let serving = self.servers.iter().filter(|(_, server)| server.serving);
-        serving.for_each(|(&id, _)| add((id, 0.0)));
-        match &self.table {
-            Table::Slots(table) => {
-                let parts = self.slot_parts();
-                table
-                    .owners()
-                    .iter()
-                    .zip(parts)
-                    .filter_map(|(id, part)| Some(((*id)?, part)))
-                    .for_each(&mut add);
-            }
-            Table::Ketama(table) => table.spread().for_each(&mut add),
-            Table::Maglev(table) => {
-                let entry = 1.0 / self.shape.slots() as f64;
-                table.table().iter().for_each(|&id| add((id, entry)));
-            }
-            Table::Rendezvous(table) => table.spread().for_each(&mut add),
-        }
-        spread
-    }
-
-    /// Per slot the part of all request ids that are hashed to it. Nothing under a scheme without slots.
-    pub fn slot_parts(&self) -> Vec<f64> {
-        let slots = self.shape.slots();
-        let mut counts = vec![0u32; slots];
-        match self.shape.scheme() {
-            // The hash repeats after as many ids as there are slots.
-            Scheme::Statement(_) => (0..slots as u64).for_each(|id| counts[self.slot_of(id)] += 1),
-            _ => counts.fill(1),
-        }
-        counts.into_iter().map(|count| f64::from(count) / slots as f64).collect()
-    }
-
-    /// Where virtual servers are, as parts of one turn of a circle from slot 0 on, in that order. Nothing under a scheme
-    /// without places: a lookup table, or lots.
-    pub fn places(&self) -> Vec<(f64, RingId)> {
-        match &self.table {
-            Table::Slots(_) => {
-                let slots = self.shape.slots() as f64;
-                self.taken().map(|(slot, id, _)| (slot as f64 / slots, id)).collect()
-            }
-            Table::Ketama(table) => {
-                let turn = u64::MAX as f64 + 1.0;
-                table.points().iter().map(|&(place, id)| (place as f64 / turn, id)).collect()
-            }
-            Table::Maglev(_) | Table::Rendezvous(_) => Vec::new(),
-        }
-    }
-
-    /// How many of these requests each serving server owns. Servers that own none are listed with 0.
-    pub fn shares(&self, requests: impl Iterator<Item = u64>) -> BTreeMap<RingId, u64> {
-        let serving = self.servers.iter().filter(|(_, server)| server.serving);
-        let mut counts: BTreeMap<RingId, u64> = serving.map(|(&id, _)| (id, 0)).collect();
-        for owner in requests.filter_map(|request| self.owner(request)) {
-            *counts.entry(owner).or_default() += 1;
-        }
-        counts
     }
 
     // --- places ---------------------------------------------------------------------------------------------

@@ -228,6 +228,20 @@ fn is_prime(number: usize) -> bool {
             .all(|divisor| !number.is_multiple_of(divisor))
 }
 
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shape { scheme, slots, virtual_servers } = self;
+        match scheme {
+            Scheme::Even | Scheme::Statement(_) => {
+                write!(f, "{scheme}, {slots} slots, {virtual_servers} virtual servers each")
+            }
+            Scheme::Ketama => write!(f, "{scheme}, {virtual_servers} points each"),
+            Scheme::Maglev => write!(f, "{scheme}, {slots} entries"),
+            Scheme::Rendezvous => scheme.fmt(f),
+        }
+    }
+}
+
 impl Default for Shape {
     /// The scheme that spreads load evenly, with the statement's numbers.
     fn default() -> Shape {

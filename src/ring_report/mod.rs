@@ -1,15 +1,17 @@
 //! What a ring of so many servers looks like, for people and for programs.
 
-use crate::ring::{REQUEST_IDS, Ring, RingId, Shape};
-use serde::Serialize;
+mod picture;
+
 use std::fmt;
+
+use serde::Serialize;
+
+use crate::ring::{REQUEST_IDS, Ring, RingId, Shape};
 
 /// A ring with servers 1 to N on it, measured. Made by [`report`].
 #[derive(Debug)]
 pub struct RingReport {
-    shape: Shape,
-    /// The taken slots with their servers, in order of slot.
-    taken: Vec<(usize, RingId)>,
+    ring: Ring,
     replicas: Vec<Replica>,
     max_over_mean: f64,
 }
@@ -42,10 +44,7 @@ struct Wire<'a> {
 pub fn report(shape: Shape, replicas: u32) -> Result<RingReport, String> {
     let most = shape.max_servers();
     if replicas == 0 || replicas as usize > most {
-        let (slots, each) = (shape.slots(), shape.virtual_servers());
-        return Err(format!(
-            "{replicas} replicas: must be 1 to {most}, as many as {slots} slots hold with {each} virtual servers each"
-        ));
+        return Err(format!("{replicas} replicas: must be 1 to {most}, for which there is room: {shape}"));
     }
     let mut ring = Ring::new(shape);
     for id in (1..=replicas).map(RingId) {
@@ -64,12 +63,7 @@ pub fn report(shape: Shape, replicas: u32) -> Result<RingReport, String> {
             share: requests as f64 / total,
         })
         .collect();
-    Ok(RingReport {
-        shape,
-        taken: ring.taken().map(|(slot, id, _)| (slot, id)).collect(),
-        replicas,
-        max_over_mean: busiest * counts.len() as f64 / total,
-    })
+    Ok(RingReport { ring, replicas, max_over_mean: busiest * counts.len() as f64 / total })
 }
 
 impl RingReport {
@@ -77,10 +71,11 @@ impl RingReport {
     /// `{"scheme":…,"slots":…,"virtual_servers":…,"replicas":[{"id":…,"slots":[…],"requests":…,"share":…},…],`
     /// `"max_over_mean":…}`. Slots are in order of virtual server; a share is a part of 1.
     pub fn to_json(&self) -> String {
+        let shape = self.ring.shape();
         let wire = Wire {
-            scheme: self.shape.scheme().to_string(),
-            slots: self.shape.slots(),
-            virtual_servers: self.shape.virtual_servers(),
+            scheme: shape.scheme().to_string(),
+            slots: shape.slots(),
+            virtual_servers: shape.virtual_servers(),
             replicas: &self.replicas,
             max_over_mean: self.max_over_mean,
         };
@@ -93,24 +88,23 @@ const LINE: usize = 80;
 
 impl fmt::Display for RingReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, slots) = (self.shape.scheme(), self.shape.slots());
-        writeln!(f, "{scheme}, {slots} slots, {} virtual servers each", self.shape.virtual_servers())?;
-        writeln!(f, "\ntaken slots, as slot:server")?;
-        let pairs = self.taken.iter().map(|(slot, id)| format!("{slot}:{id}"));
-        for line in wrapped(pairs, LINE) {
-            writeln!(f, "{line}")?;
+        writeln!(f, "{}", self.ring.shape())?;
+        let pairs = self.ring.taken().map(|(slot, id, _)| format!("{slot}:{id}"));
+        let lines = wrapped(pairs, LINE);
+        if lines.is_empty() {
+            writeln!(f, "\nserver  requests        %")?;
+        } else {
+            writeln!(f, "\ntaken slots, as slot:server")?;
+            lines.iter().try_for_each(|line| writeln!(f, "{line}"))?;
+            writeln!(f, "\nserver  requests        %  slots")?;
         }
-        writeln!(f, "\nserver  requests        %  slots")?;
         for replica in &self.replicas {
             let Replica { id, requests, share, .. } = replica;
             let mut lines =
                 wrapped(replica.slots.iter().map(usize::to_string), LINE - SLOTS_COLUMN).into_iter();
-            writeln!(
-                f,
-                "{id:>6} {requests:>9} {:>8.2}  {}",
-                share * 100.0,
-                lines.next().unwrap_or_default()
-            )?;
+            let row =
+                format!("{id:>6} {requests:>9} {:>8.2}  {}", share * 100.0, lines.next().unwrap_or_default());
+            writeln!(f, "{}", row.trim_end())?;
             for line in lines {
                 writeln!(f, "{:SLOTS_COLUMN$}{line}", "")?;
             }
@@ -172,9 +166,9 @@ busiest over mean: 2.531
     #[test]
     fn json_is_the_recorded_one() {
         let statement = report(statement(Probing::Linear), 3).unwrap().to_json();
-        assert_eq!(statement, include_str!("../tests/golden/ring-statement-linear-3.json").trim_end());
+        assert_eq!(statement, include_str!("../../tests/golden/ring-statement-linear-3.json").trim_end());
         let even = report(Shape::default(), 6).unwrap().to_json();
-        assert_eq!(even, include_str!("../tests/golden/ring-even-6.json").trim_end());
+        assert_eq!(even, include_str!("../../tests/golden/ring-even-6.json").trim_end());
     }
 
     #[test]
@@ -201,6 +195,38 @@ busiest over mean: 2.531
         assert!(text.lines().any(|line| line.len() > LINE - 8), "{text}");
         let words = ["aa", "bb", "c", "dddddd"].map(String::from).into_iter();
         assert_eq!(wrapped(words, 5), ["aa bb", "c", "dddddd"]);
+    }
+
+    #[test]
+    fn the_picture_covers_the_turn_and_gives_each_server_its_slots() {
+        for shape in [Shape::default(), statement(Probing::Linear), Shape::new(Scheme::Even, 7, 2).unwrap()] {
+            let mut ring = Ring::new(shape);
+            for id in [1, 2, 3].map(RingId) {
+                ring.place(id).unwrap();
+                ring.set_serving(id, true);
+            }
+            let owners = report(shape, 3).unwrap().picture().owners;
+            assert_eq!((owners[0].from, owners[owners.len() - 1].to), (0.0, 1.0));
+            assert!(owners.windows(2).all(|pair| pair[0].to == pair[1].from));
+            for (id, owned) in ring.owned_slots() {
+                let spans = owners.iter().filter(|span| span.what == id.0);
+                let turn: f64 = spans.map(|span| span.to - span.from).sum();
+                assert!((turn * shape.slots() as f64 - owned as f64).abs() < 1e-9, "{shape:?}, server {id}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_picture_of_the_statements_ring_shows_its_87_slots() {
+        let picture = report(statement(Probing::Linear), 3).unwrap().picture();
+        let seen: Vec<_> = picture.requests.iter().filter(|span| span.what > 0.0).collect();
+        assert_eq!(seen.len(), 87);
+        assert_eq!(seen.iter().find(|span| span.what == 1.0).unwrap().from, 80.0 / 512.0);
+        assert!(picture.notes[1].contains("87 of 512"), "{:?}", picture.notes);
+        assert_eq!(picture.points.len(), 27);
+        let marks: Vec<&str> = picture.marks.iter().map(|(_, name)| name.as_str()).collect();
+        assert_eq!(marks, ["0", "64", "128", "192", "256", "320", "384", "448"]);
+        assert!(report(Shape::default(), 3).unwrap().picture().requests.is_empty());
     }
 
     #[test]
