@@ -46,26 +46,31 @@ impl Loads {
     }
 
     pub(super) fn remove(&mut self, id: RingId) {
-        self.set_serving(id, false);
+        self.set_serving(&[id], false);
         self.away.remove(&id);
     }
 
-    pub(super) fn set_serving(&mut self, id: RingId, serving: bool) {
+    pub(super) fn set_serving(&mut self, ids: &[RingId], serving: bool) {
+        ids.iter().for_each(|&id| self.move_one(id, serving));
+        self.in_flight = self.serving.iter().map(|load| load.in_flight).sum();
+        self.weight = self.serving.iter().map(|load| u64::from(load.weight)).sum();
+        self.is_level = self.serving.windows(2).all(|pair| pair[0].weight == pair[1].weight);
+    }
+
+    fn move_one(&mut self, id: RingId, serving: bool) {
         match (self.serving.binary_search_by_key(&id, |load| load.id), serving) {
             (Ok(at), false) => {
                 let load = self.serving.remove(at);
                 self.away.insert(id, load);
             }
             (Err(at), true) => {
-                let Some(load) = self.away.remove(&id) else { return };
-                // It is neither owed turns from before nor behind with any.
-                self.serving.insert(at, Load { credit: 0, ..load });
+                if let Some(load) = self.away.remove(&id) {
+                    // It is neither owed turns from before nor behind with any.
+                    self.serving.insert(at, Load { credit: 0, ..load });
+                }
             }
-            _ => return,
+            _ => {}
         }
-        self.in_flight = self.serving.iter().map(|load| load.in_flight).sum();
-        self.weight = self.serving.iter().map(|load| u64::from(load.weight)).sum();
-        self.is_level = self.serving.windows(2).all(|pair| pair[0].weight == pair[1].weight);
     }
 
     /// Those that serve.
@@ -167,8 +172,8 @@ mod tests {
                     loads.remove(id);
                     held.retain(|other| *other != id);
                 }
-                2 => loads.set_serving(id, false),
-                3 => loads.set_serving(id, true),
+                2 => loads.set_serving(&[id], false),
+                3 => loads.set_serving(&[id], true),
                 4 if loads.of_serving(id).is_some() => {
                     loads.begin(id);
                     held.push(id);
@@ -194,7 +199,7 @@ mod tests {
         let mut loads = Loads::default();
         for (id, weight) in [(1, 1), (2, 2), (3, 5), (4, 2)] {
             loads.add(RingId(id), Weight::new(weight).unwrap());
-            loads.set_serving(RingId(id), true);
+            loads.set_serving(&[RingId(id)], true);
         }
         let mut counts = [0u32; 5];
         (0..80_000).for_each(|_| counts[loads.draw(&[RingId(4)]).unwrap().id.0 as usize] += 1);

@@ -78,7 +78,7 @@ impl Balance {
 
     /// Lets replicas be chosen, or not any more; what they have in flight stays counted.
     pub fn set_serving(&mut self, ids: &[RingId], serving: bool) {
-        ids.iter().for_each(|&id| self.loads.set_serving(id, serving));
+        self.loads.set_serving(ids, serving);
     }
 
     /// Chooses a serving replica that is not in `tried` and counts the request on it. `None` if there is none.

@@ -101,6 +101,32 @@ struct Cut {
     width: i64,
 }
 
+/// A price as it depends on the width of a cut: `square · width² + linear · width + fixed`, where `square` is not
+/// negative.
+#[derive(Default)]
+struct Price {
+    square: i64,
+    linear: i64,
+    fixed: i64,
+}
+
+impl Price {
+    fn at(&self, width: i64) -> i64 {
+        (self.square * width + self.linear) * width + self.fixed
+    }
+
+    /// The width with the lowest price from `least` to `most`; of two, the smaller.
+    fn lowest(&self, least: i64, most: i64) -> i64 {
+        if self.square == 0 {
+            return least;
+        }
+        // One more slot makes it dearer by `square · (2 · width + 1) + linear`; the first width where that is not
+        // negative, so rounded up.
+        let turn = -(self.linear + self.square).div_euclid(2 * self.square);
+        turn.clamp(least, most)
+    }
+}
+
 /// What a cut of some width does to what one server would inherit from another.
 struct Effect {
     /// (from, to)
@@ -115,6 +141,13 @@ impl Effect {
     fn change(&self, width: i64) -> i64 {
         self.fixed + self.per_width * width
     }
+
+    /// Adds what it costs: (now + change)² - now².
+    fn add_to(&self, price: &mut Price) {
+        price.square += self.per_width * self.per_width;
+        price.linear += 2 * self.per_width * (self.now + self.fixed);
+        price.fixed += self.fixed * (2 * self.now + self.fixed);
+    }
 }
 
 /// The ring with a joiner half seated. Servers are numbered as they come clockwise from slot 0, the joiner last, so
@@ -126,8 +159,8 @@ struct Draft {
     points: Vec<(usize, usize)>,
     /// Per server its number of slots.
     shares: Vec<i64>,
-    /// (x, y): how many slots of x would go to y if x went away.
-    inheritances: BTreeMap<(usize, usize), i64>,
+    /// At `x · servers + y`: how many slots of x would go to y if x went away.
+    inheritances: Vec<i32>,
 }
 
 impl Draft {
@@ -139,21 +172,26 @@ impl Draft {
             points.push((slot, *numbers.entry(id).or_insert(next)));
         }
         let joiner = numbers.len();
-        let mut draft = Draft { slots, joiner, points, shares: Vec::new(), inheritances: BTreeMap::new() };
+        let mut draft = Draft { slots, joiner, points, shares: Vec::new(), inheritances: Vec::new() };
         draft.recount();
         draft
     }
 
     fn recount(&mut self) {
         self.shares = vec![0; self.joiner + 1];
-        self.inheritances.clear();
+        self.inheritances = vec![0; (self.joiner + 1) * (self.joiner + 1)];
         for end in 0..self.points.len() {
             let (width, owner) = (self.width(end), self.points[end].1);
             self.shares[owner] += width;
             if let Some(heir) = self.heir(end) {
-                *self.inheritances.entry((owner, heir)).or_default() += width;
+                *self.inheritance((owner, heir)) += width as i32;
             }
         }
+    }
+
+    /// How many slots of the first of a pair would go to the second.
+    fn inheritance(&mut self, (from, to): (usize, usize)) -> &mut i32 {
+        &mut self.inheritances[from * (self.joiner + 1) + to]
     }
 
     fn previous(&self, point: usize) -> usize {
@@ -191,8 +229,8 @@ impl Draft {
             return Vec::new();
         }
         let effect = |from, to, fixed, per_width| {
-            let now = self.inheritances.get(&(from, to)).copied().unwrap_or(0);
-            Effect { pair: (from, to), now, fixed, per_width }
+            let now = self.inheritances[from * (joiner + 1) + to];
+            Effect { pair: (from, to), now: i64::from(now), fixed, per_width }
         };
         let mut effects = vec![effect(joiner, giver, 0, 1)];
         let before = self.previous(end);
@@ -228,18 +266,17 @@ impl Draft {
                 continue;
             }
             let giver = self.points[end].1;
-            let effects = self.effects(end);
-            for width in (wanted - reach).clamp(1, most)..=(wanted + reach).clamp(1, most) {
-                let moved = if giver == self.joiner { 0 } else { width };
-                // (share + d)² - share² = d · (2 · share + d), here for the joiner, who gains, and the giver.
-                let shares = 2 * moved * (self.shares[self.joiner] - self.shares[giver] + moved);
-                let inheritances: i64 =
-                    effects.iter().map(|e| (e.change(width), e.now)).map(|(d, now)| d * (2 * now + d)).sum();
-                // There are as many shares as servers and as many inheritances as pairs.
-                let price = SHARES_FIRST * servers * shares + inheritances;
-                if best.is_none_or(|(least, _)| price < least) {
-                    best = Some((price, Cut { end, width }));
-                }
+            let mut price = Price::default();
+            if giver != self.joiner {
+                // (share + d)² - share² = d · (2 · share + d), here for the joiner, who gains, and the giver. There are as
+                // many shares as servers and as many inheritances as pairs.
+                price.square = 2 * SHARES_FIRST * servers;
+                price.linear = price.square * (self.shares[self.joiner] - self.shares[giver]);
+            }
+            self.effects(end).iter().for_each(|effect| effect.add_to(&mut price));
+            let width = price.lowest((wanted - reach).clamp(1, most), (wanted + reach).clamp(1, most));
+            if best.is_none_or(|(least, _)| price.at(width) < least) {
+                best = Some((price.at(width), Cut { end, width }));
             }
         }
         best.map(|(_, cut)| cut)
@@ -266,7 +303,7 @@ impl Draft {
     fn count(&mut self, cut: Cut, sign: i64) {
         let giver = self.points[cut.end].1;
         for effect in self.effects(cut.end) {
-            *self.inheritances.entry(effect.pair).or_default() += sign * effect.change(cut.width);
+            *self.inheritance(effect.pair) += (sign * effect.change(cut.width)) as i32;
         }
         if giver != self.joiner {
             self.shares[giver] -= sign * cut.width;
