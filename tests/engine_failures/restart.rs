@@ -4,7 +4,7 @@ use super::events::follower;
 use super::support::fake_docker::{Container, FakeEngine};
 use super::support::program::{is_alive, signal};
 use super::support::{Load, Program, wait_for};
-use super::{CLIENTS, FLAGS, Stage, logged, places, serving};
+use super::{CLIENTS, FLAGS, Stage, logged, places, serving, status_of};
 
 /// Kills the balancer, does `meanwhile`, and starts another.
 fn take_over(stage: Stage, meanwhile: impl Fn(&FakeEngine)) -> Stage {
@@ -102,4 +102,19 @@ fn two_fleets_on_one_engine_leave_each_other_alone() {
     load.wait_for_answers(30);
     let seen = load.stop();
     assert!(seen.failures.is_empty() && seen.cut == 0, "{seen:?}");
+}
+
+#[test]
+fn weights_are_part_of_the_record() {
+    let engine = FakeEngine::new();
+    let flags = format!("{FLAGS} --scheme rendezvous");
+    let mut program = Program::start_command(engine.balancer(&flags));
+    program.wait_until_all_serve();
+    assert_eq!(program.admin("POST", "/add", r#"{"n":1,"hostnames":["heavy"],"weights":[7]}"#).status, 200);
+    signal(program.pid(), "KILL");
+    assert_eq!(program.end(), None);
+    let program = Program::start_command(engine.balancer(&flags));
+    program.wait_until_all_serve();
+    let weight = |name| status_of(&program, name)["weight"].as_u64();
+    assert_eq!((weight("heavy"), weight("server_1")), (Some(7), Some(1)));
 }
