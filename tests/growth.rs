@@ -2,18 +2,19 @@
 //! run only when asked to:
 //!
 //! ```sh
-//! cargo test --release --lib --test growth -- --ignored --nocapture growth
+//! cargo test --release --test growth -- --ignored --nocapture --test-threads 1
 //! ```
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use ringmaster::balance::Policy;
 use ringmaster::fleet::{Fleet, Recruit, ReplicaId};
 use ringmaster::replica::{Hostname, Instance};
-use ringmaster::ring::{RingId, Scheme, Shape};
+use ringmaster::ring::{Ring, RingId, Scheme, Shape, Weight};
 
 /// Sizes of the fleet.
 const SIZES: [usize; 3] = [10, 100, 1000];
@@ -93,6 +94,57 @@ fn beginning() {
         let begin = Instant::now();
         assert_eq!(fleet.recruit(&names).map(|ids| ids.len()), Ok(n));
         println!("{n:>6} {:>10.1}", begin.elapsed().as_secs_f64() * 1e3);
+    }
+}
+
+/// Copies of a ring of which the memory is measured.
+const COPIES: u64 = 60;
+
+/// A ring on which so many serve; slots alternate as in [`fleet`].
+fn ring(scheme: Scheme, n: usize) -> Option<Ring> {
+    let shape = match Shape::of(scheme) {
+        usual if usual.max_servers() >= n => usual,
+        usual => Shape::new(scheme, Shape::MAX_SLOTS, usual.virtual_servers()).ok()?,
+    };
+    let mut ring = Ring::new(shape);
+    let ids: Vec<RingId> = (1..=u32::try_from(n).unwrap()).map(RingId).collect();
+    for (k, &id) in ids.iter().enumerate() {
+        match scheme {
+            Scheme::Even => {
+                let slots = (0..9).map(|j| (j * n + k) * shape.slots() / (9 * n)).collect::<Vec<_>>();
+                ring.restore(id, &slots, Weight::ONE).ok()?;
+            }
+            _ => drop(ring.place(id).ok()?.len()),
+        }
+    }
+    ring.set_all_serving(&ids, true);
+    Some(ring)
+}
+
+/// Resident memory of this process in bytes.
+fn resident() -> u64 {
+    let pages = fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}
+
+/// In a test of its own, and to be run alone: what another thread allocates would count too.
+#[test]
+#[ignore = "a measurement"]
+fn growth_of_the_tables() {
+    println!("\nKiB of memory for a ring; replicas: 3, 30, 300, 3000");
+    let mut kept = Vec::new();
+    for scheme in Scheme::ALL {
+        let cells = [3, 30, 300, 3000].map(|n| {
+            let Some(ring) = ring(scheme, n) else { return format!("{:>12}", "-") };
+            let copies = || (0..COPIES).map(|_| ring.clone()).collect::<Vec<Ring>>();
+            // The first go where something else was before, and all are kept, so that the second find no such place.
+            kept.push(copies());
+            let before = resident();
+            kept.push(copies());
+            let each = resident().saturating_sub(before) / COPIES;
+            format!("{:>12.1}", each as f64 / 1024.0)
+        });
+        println!("{:<34}{}", scheme.to_string(), cells.concat());
     }
 }
 
