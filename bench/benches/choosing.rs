@@ -108,6 +108,20 @@ fn choose(criterion: &mut Criterion) {
     }
 }
 
+/// `hash-bounded` for a key that everyone asks for: its owner is full, and those after it are.
+fn overflow(criterion: &mut Criterion) {
+    let Some((_, policy)) = policies().into_iter().find(|(name, _)| *name == "hash-bounded") else { return };
+    let mut group = criterion.benchmark_group("choose");
+    for n in SIZES {
+        let Some(fleet) = fleet(Scheme::Even, policy, n) else { continue };
+        let held: Vec<_> = (0..2 * n).map(|_| fleet.lease(123_456, &[])).collect();
+        group.bench_function(BenchmarkId::new("hash-bounded, one key", n), |bencher| {
+            bencher.iter(|| fleet.lease(123_456, &[]).map(|lease| black_box(lease.address())));
+        });
+        drop(held);
+    }
+}
+
 fn join(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("join");
     for scheme in Scheme::ALL {
@@ -159,6 +173,6 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_millis(800));
-    targets = choose, join, contention
+    targets = choose, overflow, join, contention
 }
 criterion_main!(benches);
