@@ -96,6 +96,18 @@ mod tests {
     }
 
     #[test]
+    fn the_request_that_is_placed_counts() {
+        let (ring, mut balance) = of(Scheme::Even, &[1; 2], 1.25);
+        let owner = ring.owner(5).unwrap();
+        [owner, owner, RingId(3 - owner.0)].into_iter().for_each(|id| balance.loads.begin(id));
+        // 1.25 × 4 / 2 = 2.5, so up to three; of the three in flight alone it would be 1.875.
+        assert_eq!(balance.take(&ring, 5, &[]), Some(owner));
+        assert_eq!(balance.take(&ring, 5, &[]), Some(owner), "1.25 × 5 / 2, so up to four");
+        let other = RingId(3 - owner.0);
+        assert_eq!(balance.take(&ring, 5, &[]), Some(other), "1.25 × 6 / 2, so up to four still");
+    }
+
+    #[test]
     fn an_owner_with_room_is_chosen() {
         let (ring, mut balance) = of(Scheme::Even, &[1; 4], 1.25);
         for request in REQUEST_IDS.step_by(991) {

@@ -65,8 +65,7 @@ impl Loads {
             }
             (Err(at), true) => {
                 if let Some(load) = self.away.remove(&id) {
-                    // It is neither owed turns from before nor behind with any.
-                    self.serving.insert(at, Load { credit: 0, ..load });
+                    self.serving.insert(at, load);
                 }
             }
             _ => {}
