@@ -42,11 +42,15 @@ fn owners(client: &mut Client, make: Make) -> BTreeMap<String, String> {
     owners
 }
 
-const KEYS: [(&str, Make); 7] = [
+const KEYS: [(&str, Make); 8] = [
     ("path", |value| (format!("/{value}?x={}", fastrand::u32(..)), Vec::new())),
     ("uri", |value| (format!("/a?{value}"), Vec::new())),
     ("query:user", |value| (format!("/{}?a=1&user={value}", fastrand::u32(..)), Vec::new())),
     ("header:X-User", |value| (format!("/{}", fastrand::u32(..)), vec![("x-user", value.to_owned())])),
+    // A field that the replica does not get is a key all the same.
+    ("header:X-Hop", |value| {
+        ("/".to_owned(), vec![("X-Hop", value.to_owned()), ("Connection", "X-Hop".to_owned())])
+    }),
     ("cookie:sid", |value| {
         ("/".to_owned(), vec![("Cookie", format!("a={}; sid={value}", fastrand::u32(..)))])
     }),

@@ -176,6 +176,22 @@ fn a_lease_of_a_replica_that_is_gone_touches_nobody_else() {
 }
 
 #[test]
+fn whoever_is_dismissed_is_chosen_by_no_policy() {
+    for policy in
+        [Policy::Hash, Policy::RoundRobin, Policy::LeastConnections, Policy::TwoChoices, Policy::Random]
+    {
+        let mut state = State::new(Ring::new(Shape::default()), policy);
+        let ids = recruit(&mut state, &names(&["S1", "S2"])).unwrap();
+        (1..).zip(&ids).for_each(|(k, &id)| state.set_instance(id, Some(instance(k))));
+        state.admit(&ids);
+        state.dismiss(ids[0]);
+        for request in REQUEST_IDS.step_by(90_001) {
+            assert_eq!(state.choose_and_count(request, &[]).map(|(id, _)| id), Some(ids[1]), "{policy:?}");
+        }
+    }
+}
+
+#[test]
 fn leaving_takes_the_named_first_and_never_more_than_may_go() {
     for (n, named, min, outcome) in [
         (1, &["S10"][..], 1, Ok(1)),
