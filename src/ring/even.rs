@@ -32,6 +32,9 @@
 //! toll until the next join: in random histories of 2 to 6 servers (3,000 changes) the busiest had up to 1.45 times the
 //! mean after a leave, 1.07 on average, and at most 1.04 again after a join; 1.12 if the fleet shrank to one in between.
 //!
+//! A joiner takes at most 1.1 times its even part, also where leavers have left others with too much, and a leaver gives
+//! up what it had: nothing else moves (`tests/schemes/movement.rs`).
+//!
 //! Promises: only positions count, not ids; of equally good places the first clockwise from slot 0 is taken; a server
 //! finds its places whenever enough slots are free. Cost: rounds × virtual servers × taken slots, a millisecond or two
 //! on the default ring; on large rings the rounds give way (see `WORK`).
@@ -53,6 +56,10 @@ const SHARES_FIRST: i64 = 8;
 /// How many slots a cut may be wider or narrower than its fair part, or than it was before. Without that freedom it can
 /// only choose an arc; with all freedom the first cuts take so much that the last ones find nothing left to even out.
 const REACH: i64 = 4;
+
+/// Most that a joiner takes, in tenths of what everybody has on average once it has joined. It may be asked to even out what
+/// leavers have left behind, but every key that moves is one that some cache has to learn again.
+const MOST_TENTHS: usize = 11;
 
 /// How often the joiner goes over its points again. More rounds gain nothing that can be measured.
 const ROUNDS: usize = 6;
@@ -78,16 +85,18 @@ pub(super) fn find_slots(
     let fair_share = slots / (draft.joiner + 1);
     let mut found = Vec::with_capacity(virtual_servers);
     for _ in 0..virtual_servers {
-        let cut = draft.best_cut((fair_share / virtual_servers) as i64, REACH)?;
+        let cut = draft.best_cut((fair_share / virtual_servers) as i64, REACH, i64::MAX)?;
         found.push(draft.seat(cut));
     }
+    // On a ring that is nearly full, one slot for each point may be more than that already.
+    let most = (MOST_TENTHS * slots / (10 * (draft.joiner + 1))).max(virtual_servers) as i64;
     let rounds = ROUNDS.min(WORK / (virtual_servers * taken.len()));
     // The last round may cut as wide as it likes: it mends what small steps could not, such as arcs that many leaves
-    // have made very unequal.
-    for reach in repeat_n(REACH, rounds).chain([slots as i64]) {
+    // have made very unequal. It also sees to it that the joiner has not taken too much in all.
+    for (reach, most) in repeat_n((REACH, i64::MAX), rounds).chain([(slots as i64, most)]) {
         for slot in &mut found {
             let width = draft.unseat(*slot);
-            let cut = draft.best_cut(width, reach)?;
+            let cut = draft.best_cut(width, reach, most)?;
             *slot = draft.seat(cut);
         }
     }
@@ -255,17 +264,21 @@ impl Draft {
         effects
     }
 
-    /// The cheapest cut at most `reach` slots wider or narrower than `wanted`; as wide as can be where arcs are narrower.
+    /// The cheapest cut that gives the joiner no more than `share`, at most `reach` slots wider or narrower than `wanted`; as wide as can be where arcs are narrower.
     /// `None` if no slot is free.
-    fn best_cut(&self, wanted: i64, reach: i64) -> Option<Cut> {
+    fn best_cut(&self, wanted: i64, reach: i64, share: i64) -> Option<Cut> {
         let servers = self.shares.len() as i64;
         let mut best: Option<(i64, Cut)> = None;
         for end in 0..self.points.len() {
-            let most = self.width(end) - 1;
-            if most == 0 {
+            let giver = self.points[end].1;
+            let left = match giver == self.joiner {
+                true => i64::MAX,
+                false => share - self.shares[self.joiner],
+            };
+            let most = (self.width(end) - 1).min(left);
+            if most < 1 {
                 continue;
             }
-            let giver = self.points[end].1;
             let mut price = Price::default();
             if giver != self.joiner {
                 // (share + d)² - share² = d · (2 · share + d), here for the joiner, who gains, and the giver. There are as

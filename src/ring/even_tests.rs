@@ -217,7 +217,7 @@ fn bookkeeping_agrees_with_a_recount() {
         let mut draft = Draft::new(&taken, slots);
         let mut seats = Vec::new();
         for width in [3, 1, 6, 2] {
-            let cut = draft.best_cut(width, REACH).unwrap();
+            let cut = draft.best_cut(width, REACH, i64::MAX).unwrap();
             seats.push(draft.seat(cut));
             agree(&mut draft);
         }

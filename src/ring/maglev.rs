@@ -8,10 +8,10 @@
 //!
 //! Promises: choosing is one hash and one read; equal fleets have equal tables whatever their histories; shares differ by
 //! one entry in M / N. What it does not promise is the least movement: when a server joins or leaves, some entries of
-//! others change hands as well, a few in a hundred (the paper's figure 12; `tests/schemes` has ours). The table is made
-//! anew with every change of those that serve.
+//! others change hands as well, up to 0.8 % of all with 3 to 200 servers (`tests/schemes/movement.rs`). The table is made
+//! anew with every change of those that serve, which takes one to two milliseconds; requests wait for that.
 //!
-//! Weights: a server of half the greatest weight gets a turn in every other round (as Envoy has it).
+//! Weights, which are not in the paper: a server of half the greatest weight gets a turn in every other round.
 
 use std::collections::BTreeSet;
 use std::iter::successors;

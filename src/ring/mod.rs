@@ -236,6 +236,12 @@ impl Ring {
             None if weight != Weight::ONE && !scheme.has_weights() => {
                 Err(PlaceError(format!("server {id}: weight {weight}, but scheme {scheme} has no weights")))
             }
+            None if scheme == Scheme::Maglev && self.servers.len() >= self.shape.slots() => {
+                let (n, entries) = (self.servers.len(), self.shape.slots());
+                Err(PlaceError(format!(
+                    "server {id}: {n} servers have taken all {entries} entries of the table"
+                )))
+            }
             None => Ok(()),
         }
     }

@@ -127,7 +127,7 @@ impl Shape {
     pub const MAX_TABLE: usize = 65_537;
 
     /// Entries of a lookup table for each server that there may be: then no share is more than 1 % over another (the
-    /// Maglev paper's section 5.3).
+    /// Maglev paper's section 3.4).
     const ENTRIES_PER_SERVER: usize = 100;
 
     /// The most virtual servers of one server under `even` and `statement`: the search for even places takes time that

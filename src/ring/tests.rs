@@ -243,3 +243,17 @@ fn a_server_without_requests_is_listed_with_none() {
     let expected = BTreeMap::from([(RingId(1), 2), (RingId(2), 0), (RingId(3), 0)]);
     assert_eq!(ring.shares([12_798, 12_800].into_iter()), expected);
 }
+
+#[test]
+fn a_lookup_table_has_an_entry_for_each_server_or_refuses_it() {
+    let mut ring = Ring::new(Shape::new(Scheme::Maglev, 101, 0).unwrap());
+    for id in (1..=101).map(RingId) {
+        ring.place(id).unwrap();
+        ring.set_serving(id, true);
+    }
+    assert_eq!(ring.walk(5).count(), 101);
+    let before = ring.clone();
+    let error = ring.place(RingId(102)).unwrap_err().to_string();
+    assert_eq!(error, "server 102: 101 servers have taken all 101 entries of the table");
+    assert_eq!(ring, before);
+}
