@@ -4,6 +4,9 @@
 //! `join` is what a replica that joins costs the ring: finding its place and answering for it. `threads` is `choose` from
 //! several threads at once: the time for one choice of each of them.
 
+// Criterion's macros make public functions that say nothing.
+#![allow(missing_docs)]
+
 use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
