@@ -1,6 +1,6 @@
 //! The balancer's own paths: which replicas there are, how they are, more of them, fewer of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ struct Listing {
 /// The fleet at one moment, as far as it is used here.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Status {
+    /// How keys find their replicas.
+    pub scheme: Option<String>,
     /// Slots of the ring.
     pub slots: usize,
     /// All of them, with those that come and go.
@@ -51,9 +53,16 @@ pub struct Replica {
     pub state: String,
     /// What tells it from the one before it of the same name.
     pub instance: Option<String>,
+    /// How large its share is beside those of others.
+    #[serde(default = "one")]
+    pub weight: u32,
     /// Its slots; with schemes that know no slots, none.
     #[serde(default)]
     pub slots: Vec<usize>,
+}
+
+fn one() -> u32 {
+    1
 }
 
 impl Replica {
@@ -147,17 +156,17 @@ impl Admin {
         Ok(names)
     }
 
-    /// Has exactly these replicas again.
+    /// Has exactly these replicas again, those that have gone with these weights.
     ///
     /// # Errors
     /// It was refused or failed.
-    pub fn restore(&self, wanted: &[String]) -> Result<()> {
+    pub fn restore(&self, wanted: &[String], weights: &BTreeMap<String, u32>) -> Result<()> {
         let there: BTreeSet<String> = self.names()?.into_iter().collect();
         let missing: Vec<String> = wanted.iter().filter(|name| !there.contains(*name)).cloned().collect();
         let surplus: Vec<String> = there.into_iter().filter(|name| !wanted.contains(name)).collect();
         // First more, then fewer: a balancer refuses to be left without any.
         if !missing.is_empty() {
-            self.add(missing.len(), &missing)?;
+            self.listing("POST", "/add", &addition(&missing, weights))?;
         }
         if !surplus.is_empty() {
             self.remove(&surplus)?;
@@ -207,6 +216,15 @@ pub fn change(n: usize, names: &[String]) -> String {
     }
 }
 
+/// The body that adds these; it says nothing of weights where all are one, as not every scheme has any.
+fn addition(names: &[String], weights: &BTreeMap<String, u32>) -> String {
+    let weights: Vec<u32> = names.iter().map(|name| weights.get(name).copied().unwrap_or(1)).collect();
+    if weights.iter().all(|weight| *weight == 1) {
+        return change(names.len(), names);
+    }
+    json!({ "n": names.len(), "hostnames": names, "weights": weights }).to_string()
+}
+
 fn message<M: DeserializeOwned>(answer: &Answer) -> Result<M> {
     let envelope: Envelope<M> =
         serde_json::from_slice(&answer.body).with_context(|| format!("read the answer {}", answer.text()))?;
@@ -217,6 +235,7 @@ fn message<M: DeserializeOwned>(answer: &Answer) -> Result<M> {
 pub struct Restored<'a> {
     admin: &'a Admin,
     names: Vec<String>,
+    weights: BTreeMap<String, u32>,
 }
 
 impl<'a> Restored<'a> {
@@ -225,7 +244,9 @@ impl<'a> Restored<'a> {
     /// # Errors
     /// The balancer does not say.
     pub fn after(admin: &'a Admin) -> Result<Restored<'a>> {
-        Ok(Restored { admin, names: admin.names()? })
+        let replicas = admin.status().map_or_else(Vec::new, |status| status.replicas);
+        let weights = replicas.into_iter().map(|replica| (replica.name, replica.weight)).collect();
+        Ok(Restored { admin, names: admin.names()?, weights })
     }
 
     /// Who was there.
@@ -236,7 +257,7 @@ impl<'a> Restored<'a> {
 
 impl Drop for Restored<'_> {
     fn drop(&mut self) {
-        if let Err(error) = self.admin.restore(&self.names) {
+        if let Err(error) = self.admin.restore(&self.names, &self.weights) {
             eprintln!("experiments: the replicas are not those that there were: {error:#}");
         }
     }
@@ -263,5 +284,10 @@ mod tests {
         assert_eq!(change(2, &[]), r#"{"n":2}"#);
         let body: serde_json::Value = serde_json::from_str(&change(1, &["S5".to_owned()])).unwrap();
         assert_eq!(body, json!({ "n": 1, "hostnames": ["S5"] }));
+        let names = ["a", "b"].map(str::to_owned);
+        assert_eq!(addition(&names, &BTreeMap::new()), change(2, &names));
+        let weights = BTreeMap::from([("b".to_owned(), 3)]);
+        let body: serde_json::Value = serde_json::from_str(&addition(&names, &weights)).unwrap();
+        assert_eq!(body, json!({ "n": 2, "hostnames": ["a", "b"], "weights": [1, 3] }));
     }
 }

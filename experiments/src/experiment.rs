@@ -14,15 +14,19 @@ use serde_json::Value;
 use crate::a1::A1;
 use crate::a2::A2;
 use crate::a3::A3;
+use crate::a4::A4;
+use crate::balance::Balance;
 use crate::balancer::Balancer;
 use crate::load::{Amount, Plan, Wrong};
+use crate::movement::Movement;
 use crate::options::Options;
 use crate::predict::{Prediction, predict};
 use crate::process;
+use crate::results::About;
 use crate::target::Target;
 
 /// All experiments, in the order in which `all` runs them and the report shows them.
-pub const ALL: &[&dyn Experiment] = &[&A1, &A2, &A3];
+pub const ALL: &[&dyn Experiment] = &[&A1, &A2, &A3, &A4, &Movement, &Balance];
 
 /// Something to find out about a balancer.
 pub trait Experiment: Sync {
@@ -31,6 +35,16 @@ pub trait Experiment: Sync {
 
     /// What it shows, in a line.
     fn summary(&self) -> &'static str;
+
+    /// Why it cannot be done with these options, if so: `all` leaves it out then.
+    fn refusal(&self, _options: &Options) -> Option<&'static str> {
+        None
+    }
+
+    /// What one must know to judge a result of now.
+    fn about(&self, options: &Options) -> About {
+        About::now(options)
+    }
 
     /// Does it. Wrong answers belong into the findings; an error is for what leaves nothing to find.
     ///
@@ -86,6 +100,15 @@ impl Lab {
         Lab { options, program: OnceCell::new() }
     }
 
+    /// The same for other options.
+    ///
+    /// # Errors
+    /// The balancer's program is needed for that, and there is none.
+    pub fn with(&self, options: Options) -> Result<Lab> {
+        let program = OnceCell::from(self.program()?.clone());
+        Ok(Lab { options, program })
+    }
+
     /// The balancer that runs at the URL, or a fresh one of our own, with these settings besides those of the command
     /// line. It ends when it is dropped.
     ///
@@ -110,7 +133,10 @@ impl Lab {
     ) -> Result<Prediction, String> {
         let status = balancer.admin.status();
         let mut found = predict(&self.settings(settings), status.as_ref(), names)?;
-        if self.options.url.is_some() && self.options.scheme.is_none() {
+        if self.options.url.is_some()
+            && self.options.scheme.is_none()
+            && status.is_none_or(|status| status.scheme.is_none())
+        {
             found.basis += "; the scheme is assumed, as none was given with --scheme";
         }
         Ok(found)

@@ -3,7 +3,9 @@
 mod a1;
 mod a2;
 mod a3;
+mod a4;
 mod admin;
+mod balance;
 mod balancer;
 mod charts;
 mod experiment;
@@ -11,9 +13,11 @@ mod failure;
 mod http;
 mod interrupt;
 mod load;
+mod movement;
 mod options;
 mod predict;
 mod process;
+mod progress;
 mod report;
 mod results;
 mod stats;
@@ -27,7 +31,7 @@ use experiment::{Experiment, Lab};
 use failure::Failure;
 use load::Wrong;
 use options::{Job, Options};
-use results::{About, Record};
+use results::Record;
 
 fn main() -> ExitCode {
     let outcome = match options::read(std::env::args_os().skip(1)) {
@@ -55,6 +59,10 @@ fn run(experiments: &[&dyn Experiment], options: Options) -> Result<bool> {
     let lab = Lab::new(options);
     let mut all_right = true;
     for experiment in experiments {
+        if let Some(why) = experiment.refusal(&lab.options) {
+            println!("{}: left out: {why}\n", experiment.name());
+            continue;
+        }
         let wrong = one(*experiment, &lab)?;
         tell(experiment.name(), &wrong);
         all_right &= wrong.count == 0;
@@ -71,7 +79,7 @@ fn one(experiment: &dyn Experiment, lab: &Lab) -> Result<Wrong> {
         results::write(out, file, text)?;
     }
     let section = experiment.section(findings.result.clone())?;
-    let about = About::now(&lab.options);
+    let about = experiment.about(&lab.options);
     let record = Record { experiment: name.to_owned(), about, result: findings.result };
     results::write(out, &format!("{name}.json"), &serde_json::to_string_pretty(&record)?)?;
     report::write(out).context("write the report")?;

@@ -21,7 +21,7 @@ experiments NAME... [OPTIONS] [-- SETTINGS OF THE BALANCER]
 ";
 
 /// What comes behind it.
-const HELP_END: &str = "  all    all of these
+const HELP_END: &str = "  all       all of these
 
     --url http://HOST:PORT  a balancer that runs already
     --requests N            requests of one measurement (10000)
@@ -35,7 +35,8 @@ const HELP_END: &str = "  all    all of these
     --kill-command CMD      with --url: kills the replica whose name is its last argument, such as 'docker kill'
     --ringmaster PATH       the balancer's program (built first in the workspace, else the one beside this program)
 
-Exit status: 0 all answers were right, 1 some were wrong or something failed, 2 a bad command line or nobody at the URL.
+Exit status: 0 all answers were right, 1 some were wrong, a promise was broken or something failed, 2 a bad command line
+or nobody at the URL.
 ";
 
 /// What to do.
@@ -95,7 +96,7 @@ fn command_line(by_cargo: bool, args: &[String]) -> String {
 /// What `--help` prints.
 pub fn help() -> String {
     let line =
-        |experiment: &&dyn Experiment| format!("  {:<6} {}\n", experiment.name(), experiment.summary());
+        |experiment: &&dyn Experiment| format!("  {:<9} {}\n", experiment.name(), experiment.summary());
     format!("{HELP_BEGIN}{}{HELP_END}", experiment::ALL.iter().map(line).collect::<String>())
 }
 
@@ -121,13 +122,13 @@ pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Job, Failure> {
         settings,
         command,
     };
-    let (mut is_open, mut rate, mut chosen) = (false, None, Vec::new());
+    let (mut is_open, mut rate, mut words) = (false, None, Vec::new());
     let mut parser = Parser::from_args(args);
     while let Some(arg) = parser.next().map_err(usage)? {
         let name = match arg {
             Arg::Short('h') | Arg::Long("help") => return Ok(Job::Help),
             Arg::Value(word) => {
-                chosen.extend(find(&word.to_string_lossy())?);
+                words.push(word.to_string_lossy().into_owned());
                 continue;
             }
             Arg::Long(name) => name.to_owned(),
@@ -151,6 +152,7 @@ pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Job, Failure> {
         }
     }
     options.pace = pace(is_open, rate)?;
+    let chosen = choose(&words, &options)?;
     if chosen.is_empty() {
         return Err(usage("say which experiment, see --help"));
     }
@@ -164,6 +166,20 @@ pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Job, Failure> {
 
 const FLAGS: [&str; 10] =
     ["url", "requests", "connections", "loop", "rate", "scheme", "seed", "out", "kill-command", "ringmaster"];
+
+/// What was asked for by name must be possible; what comes with `all` may turn out not to be.
+fn choose(words: &[String], options: &Options) -> Result<Vec<&'static dyn Experiment>, Failure> {
+    let mut chosen = Vec::new();
+    for word in words {
+        let found = find(word)?;
+        let refusal = found.iter().find_map(|it| it.refusal(options)).filter(|_| word != "all");
+        if let Some(why) = refusal {
+            return Err(usage(format!("{word}: {why}")));
+        }
+        chosen.extend(found);
+    }
+    Ok(chosen)
+}
 
 fn find(word: &str) -> Result<Vec<&'static dyn Experiment>, Failure> {
     let chosen: Vec<_> =

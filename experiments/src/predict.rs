@@ -1,12 +1,12 @@
-//! What the ring says each replica should get. The only file that knows the library's ring.
+//! What the ring says each replica should get.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use ringmaster::config::{Invocation, invocation};
-use ringmaster::ring::{REQUEST_IDS, Ring, RingId, Shape, Weight};
+use ringmaster::ring::{REQUEST_IDS, Ring, RingId, Scheme, Shape, Weight};
 
-use crate::admin::{Replica, Status};
+use crate::admin::Status;
 
 /// Settings under which who gets a request is not the ring's choice by a random id alone.
 const ELSEWISE: [&str; 2] = ["--policy", "--key"];
@@ -26,7 +26,7 @@ pub struct Prediction {
 /// Why nothing can be said, in words.
 pub fn predict(settings: &[String], status: Option<&Status>, names: &[String]) -> Result<Prediction, String> {
     let status = status.ok_or("the balancer does not say which slots its replicas have")?;
-    let (ring, how) = ring(shape(settings)?, status)?;
+    let (ring, how) = ring(shape(settings, status)?, status)?;
     let counts = ring.shares(REQUEST_IDS);
     let total = counts.values().sum::<u64>() as f64;
     let ids: BTreeMap<&str, RingId> =
@@ -37,6 +37,9 @@ pub fn predict(settings: &[String], status: Option<&Status>, names: &[String]) -
     };
     let shares = names.iter().map(share).collect::<Result<Vec<f64>, String>>()?;
     let mut basis = format!("scheme {}, all six-digit request ids, {how}", ring.shape().scheme());
+    if status.replicas.iter().any(|replica| replica.weight != 1) {
+        basis += " and with the weights that it reports";
+    }
     if settings.iter().any(|word| ELSEWISE.iter().any(|name| word.starts_with(name))) {
         basis += "; this is for requests with random ids that go to the ring's first choice, and the settings may \
                   say otherwise";
@@ -44,46 +47,55 @@ pub fn predict(settings: &[String], status: Option<&Status>, names: &[String]) -
     Ok(Prediction { shares, basis })
 }
 
-/// The measures of the ring as the balancer reads them from its settings.
-fn shape(settings: &[String]) -> Result<Shape, String> {
+/// The measures of the ring: what the balancer reports of them, the rest as it reads them from its settings.
+fn shape(settings: &[String], status: &Status) -> Result<Shape, String> {
     let words = ["ring"].into_iter().chain(settings.iter().map(String::as_str)).map(OsString::from);
-    match invocation(words, |_| None)? {
-        Invocation::Ring { shape, .. } => Ok(shape),
-        _ => Err("these settings are not those of a ring".to_owned()),
-    }
+    let Invocation::Ring { shape: set, .. } = invocation(words, |_| None)? else {
+        return Err("these settings are not those of a ring".to_owned());
+    };
+    let scheme = match &status.scheme {
+        Some(name) => Scheme::ALL
+            .into_iter()
+            .find(|scheme| scheme.to_string() == *name)
+            .ok_or_else(|| format!("the balancer's scheme is {name}, which is not known here"))?,
+        None => set.scheme(),
+    };
+    let usual = if scheme == set.scheme() { set } else { Shape::of(scheme) };
+    let reported = status.replicas.iter().map(|replica| replica.slots.len()).find(|count| *count > 0);
+    let slots = if scheme.has_slots() { status.slots } else { 0 };
+    Shape::new(scheme, slots, reported.unwrap_or(usual.virtual_servers()))
 }
 
 /// The ring of that fleet, and how its places were found.
 fn ring(shape: Shape, status: &Status) -> Result<(Ring, &'static str), String> {
-    if let Some(ring) = recorded(shape, status) {
-        return Ok((ring, "on the slots that the balancer reports"));
-    }
+    let mut replicas: Vec<_> = status.replicas.iter().collect();
+    replicas.sort_by_key(|replica| replica.ring_id);
+    let is_placed = matches!(shape.scheme(), Scheme::Even | Scheme::Statement(_));
+    let is_recorded = is_placed && replicas.iter().all(|replica| !replica.slots.is_empty());
     let mut ring = Ring::new(shape);
-    let mut ids: Vec<RingId> = status.replicas.iter().map(|replica| RingId(replica.ring_id)).collect();
-    ids.sort();
-    for id in ids {
-        ring.place(id).map(drop).map_err(|error| error.to_string())?;
-        ring.set_serving(id, true);
+    for replica in replicas {
+        let (id, weight) = (RingId(replica.ring_id), replica.weight);
+        let weight =
+            Weight::new(weight).ok_or_else(|| format!("{} has the weight {weight}", replica.name))?;
+        let placed = match is_recorded {
+            true => ring.restore(id, &replica.slots, weight),
+            false => ring.place_weighted(id, weight).map(drop),
+        };
+        placed.map_err(|error| error.to_string())?;
+        ring.set_serving(id, replica.is_serving());
     }
-    Ok((ring, "replicas placed in order of their ring ids"))
-}
-
-/// The ring with every replica on the slots that it has; `None` where there are none to go by.
-fn recorded(shape: Shape, status: &Status) -> Option<Ring> {
-    let each = status.replicas.first().map(|replica: &Replica| replica.slots.len())?;
-    let is_as_set = (shape.slots(), shape.virtual_servers()) == (status.slots, each);
-    let shape = if is_as_set { shape } else { Shape::new(shape.scheme(), status.slots, each).ok()? };
-    let mut ring = Ring::new(shape);
-    for replica in &status.replicas {
-        ring.restore(RingId(replica.ring_id), &replica.slots, Weight::ONE).ok()?;
-        ring.set_serving(RingId(replica.ring_id), true);
-    }
-    Some(ring)
+    let how = match (is_placed, is_recorded) {
+        (true, true) => "on the slots that the balancer reports",
+        (true, false) => "replicas placed in order of their ring ids",
+        (false, _) => "for the ring ids that the balancer reports",
+    };
+    Ok((ring, how))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::Replica;
 
     fn status(slots: usize, replicas: &[(&str, u32, &[usize])]) -> Status {
         let replica = |&(name, ring_id, slots): &(&str, u32, &[usize])| Replica {
@@ -91,9 +103,10 @@ mod tests {
             ring_id,
             state: "serving".to_owned(),
             instance: None,
+            weight: 1,
             slots: slots.to_vec(),
         };
-        Status { slots, replicas: replicas.iter().map(replica).collect() }
+        Status { scheme: None, slots, replicas: replicas.iter().map(replica).collect() }
     }
 
     fn names(names: &[&str]) -> Vec<String> {
@@ -102,12 +115,14 @@ mod tests {
 
     #[test]
     fn the_courses_scheme_gives_three_servers_what_is_published() {
-        let status = status(512, &[("b", 2, &[]), ("a", 1, &[]), ("c", 3, &[])]);
-        let settings = names(&["--scheme", "statement"]);
-        let found = predict(&settings, Some(&status), &names(&["a", "b", "c"])).unwrap();
+        let mut status = status(512, &[("b", 2, &[]), ("a", 1, &[]), ("c", 3, &[])]);
+        let asked = names(&["a", "b", "c"]);
+        let found = predict(&names(&["--scheme", "statement"]), Some(&status), &asked).unwrap();
         let percent: Vec<String> = found.shares.iter().map(|share| format!("{:.2}", share * 100.0)).collect();
         assert_eq!(percent, ["84.37", "4.69", "10.94"]);
         assert!(found.basis.contains("statement/linear") && found.basis.contains("in order"), "{found:?}");
+        status.scheme = Some("statement/linear".to_owned());
+        assert_eq!(predict(&[], Some(&status), &asked).unwrap(), found, "the balancer knows its scheme best");
     }
 
     #[test]
@@ -119,10 +134,31 @@ mod tests {
     }
 
     #[test]
+    fn weights_count_under_every_scheme_that_has_them() {
+        for scheme in Scheme::ALL.into_iter().filter(|scheme| scheme.has_weights()) {
+            let mut status = status(Shape::of(scheme).slots(), &[("a", 1, &[]), ("b", 2, &[])]);
+            status.scheme = Some(scheme.to_string());
+            status.replicas[1].weight = 3;
+            let found = predict(&[], Some(&status), &names(&["a", "b"])).unwrap();
+            assert!((found.shares[1] - 0.75).abs() < 0.05, "{scheme}: {found:?}");
+            assert!(found.basis.contains("weights"), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn who_does_not_serve_gets_nothing() {
+        let mut status = status(512, &[("a", 1, &[]), ("b", 2, &[])]);
+        status.replicas[0].state = "down".to_owned();
+        assert_eq!(predict(&[], Some(&status), &names(&["a", "b"])).unwrap().shares, [0.0, 1.0]);
+    }
+
+    #[test]
     fn why_there_is_no_prediction_is_said() {
-        let status = status(512, &[("a", 1, &[])]);
+        let mut status = status(512, &[("a", 1, &[])]);
         assert!(predict(&[], None, &[]).unwrap_err().contains("does not say"));
         assert!(predict(&names(&["--scheme", "x"]), Some(&status), &[]).unwrap_err().contains("--scheme"));
         assert!(predict(&[], Some(&status), &names(&["z"])).unwrap_err().contains("z"));
+        status.scheme = Some("dice".to_owned());
+        assert!(predict(&[], Some(&status), &[]).unwrap_err().contains("dice"));
     }
 }

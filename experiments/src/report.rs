@@ -40,9 +40,12 @@ pub fn write(folder: &Path) -> Result<()> {
 
 fn about(about: &About) -> String {
     let About { date, command, balancer, requests, connections, pace, seed, cpus, cpu, kernel } = about;
+    let head = format!("`{command}`, {date}, on {cpus} × {cpu}, {kernel}. Balancer: {balancer}");
+    if *requests == 0 {
+        return format!("{head}; seed {seed}.\n");
+    }
     format!(
-        "`{command}`, {date}, on {cpus} × {cpu}, {kernel}. Balancer: {balancer}. {requests} requests per measurement, \
-         {connections} connections, loop {pace}, seed {seed}.\n"
+        "{head}. {requests} requests per measurement, {connections} connections, loop {pace}, seed {seed}.\n"
     )
 }
 

@@ -31,9 +31,9 @@ pub struct About {
     pub date: String,
     /// The command line.
     pub command: String,
-    /// The balancer's URL, or that it was our own.
+    /// The balancer's URL, or that it was our own, or what there was in its place.
     pub balancer: String,
-    /// Requests of one measurement.
+    /// Requests of one measurement; 0 where none were sent, and then the next two say nothing either.
     pub requests: u64,
     /// Keep-alive connections.
     pub connections: usize,
@@ -69,6 +69,12 @@ impl About {
             cpu: model(&read("/proc/cpuinfo")),
             kernel: format!("{} {}", env::consts::OS, read("/proc/sys/kernel/osrelease").trim()),
         }
+    }
+
+    /// The same for what was computed without any balancer, from `what`.
+    pub fn computed(options: &Options, what: &str) -> About {
+        let (balancer, pace) = (format!("none, {what}"), String::new());
+        About { balancer, pace, requests: 0, connections: 0, ..About::now(options) }
     }
 }
 

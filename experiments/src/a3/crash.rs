@@ -302,6 +302,7 @@ pub mod tests {
             ring_id: 2,
             state: state.to_owned(),
             instance: instance.map(str::to_owned),
+            weight: 1,
             slots: Vec::new(),
         };
         let old = replica("a", "serving", Some("1"));
@@ -314,7 +315,8 @@ pub mod tests {
             (5, replica("b", "serving", Some("2"))),
         ] {
             assert!(!seen.is_well);
-            seen.look(&Status { slots: 1, replicas: vec![replica] }, &old, Duration::from_millis(ms));
+            let status = Status { scheme: None, slots: 1, replicas: vec![replica] };
+            seen.look(&status, &old, Duration::from_millis(ms));
         }
         let ms = |at: Option<Duration>| at.map(|at| at.as_millis());
         assert_eq!((ms(seen.detected), ms(seen.relaunched), seen.is_well), (Some(2), Some(4), true));

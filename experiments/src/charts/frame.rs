@@ -28,12 +28,23 @@ impl Frame {
     /// A field whose axis reaches around `low` to `high`, with its grid and its label drawn.
     pub fn draw(svg: &mut Svg, (top, height): (f64, f64), (low, high): (f64, f64), label: &str) -> Frame {
         let ticks = ticks(low, high, if height > 150.0 { 5 } else { 3 });
-        let (low, high) = (ticks[0], ticks[ticks.len() - 1]);
+        let named: Vec<(f64, String)> = ticks.into_iter().map(|tick| (tick, number(tick))).collect();
+        Frame::with_ticks(svg, (top, height), &named, label)
+    }
+
+    /// The same from the first of these places to the last, with their names.
+    pub fn with_ticks(
+        svg: &mut Svg,
+        (top, height): (f64, f64),
+        ticks: &[(f64, String)],
+        label: &str,
+    ) -> Frame {
+        let (low, high) = (ticks[0].0, ticks[ticks.len() - 1].0);
         let frame = Frame { top, height, low, high };
-        for tick in ticks {
-            let y = frame.y(tick);
+        for (tick, name) in ticks {
+            let y = frame.y(*tick);
             svg.line("grid", (frame.left(), y), (frame.right(), y));
-            svg.text("faint small", Anchor::End, (frame.left() - 8.0, y + 4.0), &number(tick));
+            svg.text("faint small", Anchor::End, (frame.left() - 8.0, y + 4.0), name);
         }
         svg.turned("faint", Anchor::Middle, (18.0, top + height / 2.0), -90, label);
         frame

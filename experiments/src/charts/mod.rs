@@ -9,11 +9,13 @@ mod axis;
 mod bars;
 mod frame;
 mod lines;
+mod logarithmic;
 mod svg;
 mod timeline;
 
 pub use axis::{grouped, number};
 pub use bars::Bars;
 pub use lines::{Line, Lines};
+pub use logarithmic::Logarithmic;
 pub use svg::{ALARM, CALM};
 pub use timeline::{Mark, Panel, Series, Timeline, buckets};

@@ -82,6 +82,12 @@ impl Svg {
         self.add(format_args!("<polyline class=\"{class} stroke\" points=\"{}\"/>", points.join(" ")));
     }
 
+    /// A dashed line through all these points.
+    pub fn dashes(&mut self, points: &[(f64, f64)]) {
+        let points: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+        self.add(format_args!("<polyline class=\"mark\" fill=\"none\" points=\"{}\"/>", points.join(" ")));
+    }
+
     /// The marker of the `k`th series: round, square, a diamond or a triangle, so that colour is not all.
     pub fn marker(&mut self, k: usize, (x, y): (f64, f64)) {
         let class = colour(k);
