@@ -34,6 +34,9 @@ step cargo clippy --locked --features model --lib --test model -- -D warnings
 step cargo test --locked --features model --target-dir target/model --test model -- --show-output
 # Faults in a random order that a seed repeats, under checked load; `bench/README.md` says more.
 step cargo run --locked -p ringmaster-bench --bin bench -- chaos --seconds 20
+# The experiments, short: they fail when an answer is wrong or a ring breaks a promise.
+step cargo run --locked -p experiments -- all --requests 1000 --connections 20 \
+  --ringmaster target/debug/ringmaster --out target/experiments
 step env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
 for script in run_tests.sh .ci/run; do
   step bash -n "$script"

@@ -8,7 +8,8 @@ use crate::admin::Restored;
 use crate::balancer::Balancer;
 use crate::charts::{Line, Lines, grouped};
 use crate::experiment::{Experiment, Findings, Lab};
-use crate::load::{self, Latency, Wrong};
+use crate::load::{Latency, Wrong};
+use crate::measure::{Measured, measure};
 use crate::report::{picture, table};
 use crate::stats::Spread;
 
@@ -55,7 +56,7 @@ impl Experiment for A2 {
         let mut outcome =
             Outcome { replicas_before: restored.names().len(), sizes: Vec::new(), wrong: Wrong::default() };
         for n in SIZES {
-            let (size, wrong) = measure(lab, &balancer, n)?;
+            let (size, wrong) = size(lab, &balancer, n)?;
             outcome.sizes.push(size);
             outcome.wrong.merge(wrong);
         }
@@ -71,21 +72,18 @@ impl Experiment for A2 {
     }
 }
 
-fn measure(lab: &Lab, balancer: &Balancer, n: usize) -> Result<(Size, Wrong)> {
-    let names = balancer.admin.bring_to(n)?;
-    let prediction = lab.predict(balancer, &[], &names).ok();
-    let run = load::run(&lab.plan(&balancer.target, &format!("a2, N = {n}")))?;
-    let requests = run.counts(&names);
-    let wrong = run.wrong(&names);
-    let busiest = |shares: Vec<f64>| shares.into_iter().fold(0.0, f64::max) * n as f64;
+fn size(lab: &Lab, balancer: &Balancer, n: usize) -> Result<(Size, Wrong)> {
+    let (measured, wrong) = measure(lab, balancer, n, &format!("a2, N = {n}"))?;
+    let predicted_max_over_mean = measured.predicted_max_over_mean();
+    let Measured { replicas, requests, spread, throughput, latency, .. } = measured;
     let size = Size {
         n,
-        spread: Spread::of(&requests),
-        replicas: names,
+        replicas,
         requests,
-        predicted_max_over_mean: prediction.map(|prediction| busiest(prediction.shares)),
-        throughput: run.throughput(),
-        latency: run.latency(),
+        spread,
+        predicted_max_over_mean,
+        throughput,
+        latency,
         wrong: wrong.count,
     };
     Ok((size, wrong))

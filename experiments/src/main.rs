@@ -13,6 +13,7 @@ mod failure;
 mod http;
 mod interrupt;
 mod load;
+mod measure;
 mod movement;
 mod options;
 mod predict;

@@ -1,6 +1,5 @@
 //! A4: A1 and A2 under every scheme, side by side, and why they come out as they do.
 
-mod measure;
 mod rings;
 mod words;
 
@@ -11,9 +10,9 @@ use serde_json::Value;
 
 use crate::experiment::{Experiment, Findings, Lab};
 use crate::load::Wrong;
+use crate::measure::{Measured, measure};
 use crate::options::Options;
 use crate::results::About;
-use measure::{Measured, measure};
 use rings::Rings;
 
 /// A1's number of replicas.

@@ -175,6 +175,7 @@ fn growth(outcome: &Outcome) -> String {
 mod tests {
     use super::*;
     use crate::a4::rings::Rings;
+    use crate::load::Latency;
     use crate::load::Wrong;
     use crate::stats::{Spread, chi_squared};
 
@@ -186,6 +187,7 @@ mod tests {
             predicted,
             spread: Spread::of(requests),
             throughput: 1234.0,
+            latency: Latency { p50_ms: 1.0, p99_ms: 2.0, max_ms: 3.0 },
         }
     }
 

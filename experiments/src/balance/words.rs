@@ -16,7 +16,7 @@ fn busiest(outcome: &Outcome) -> Logarithmic {
     };
     let title = format!("The busiest and the least busy of {} servers over the mean", outcome.servers);
     Logarithmic {
-        about: format!("{title}, by virtual servers of each. {}", spoken(outcome)),
+        about: format!("{title}, by virtual servers of each. {}", spoken(outcome, extremes)),
         title,
         x_label: "virtual servers of each server (V)".to_owned(),
         y_label: "requests / mean".to_owned(),
@@ -44,7 +44,7 @@ fn deviation(outcome: &Outcome) -> Logarithmic {
     dashed.extend(levels(outcome, |case| case.deviation * 100.0));
     Logarithmic {
         title: title.to_owned(),
-        about: format!("{title}. {}", spoken(outcome)),
+        about: format!("{title}. {}", spoken(outcome, |case| format!("{:.1} %", case.deviation * 100.0))),
         x_label: "virtual servers of each server (V)".to_owned(),
         y_label: "standard deviation, % of the mean".to_owned(),
         lines: vec![line("ketama"), line("even")],
@@ -79,13 +79,17 @@ fn levels(outcome: &Outcome, value: fn(&Case) -> f64) -> Vec<Line> {
     levels.into_iter().map(line).collect()
 }
 
-fn spoken(outcome: &Outcome) -> String {
+fn extremes(case: &Case) -> String {
+    format!("{:.3} and {:.3}", case.max_over_mean, case.min_over_mean)
+}
+
+fn spoken(outcome: &Outcome, figures: impl Fn(&Case) -> String) -> String {
     let one = |case: &Case| {
         let with = match case.virtual_servers {
             0 => String::new(),
             count => format!(" with {count}"),
         };
-        format!("{}{with}: {:.3} and {:.3}", case.scheme, case.max_over_mean, case.min_over_mean)
+        format!("{}{with}: {}", case.scheme, figures(case))
     };
     format!("{}.", outcome.cases.iter().map(one).collect::<Vec<_>>().join("; "))
 }

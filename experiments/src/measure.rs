@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::balancer::Balancer;
 use crate::experiment::Lab;
-use crate::load::{self, Wrong};
+use crate::load::{self, Latency, Wrong};
 use crate::stats::{ChiSquared, Spread, chi_squared};
 
 /// What was measured.
@@ -23,6 +23,8 @@ pub struct Measured {
     pub spread: Spread,
     /// Answers per second.
     pub throughput: f64,
+    /// How long answers took.
+    pub latency: Latency,
 }
 
 impl Measured {
@@ -53,6 +55,7 @@ pub fn measure(lab: &Lab, balancer: &Balancer, n: usize, label: &str) -> Result<
         predicted,
         spread: Spread::of(&requests),
         throughput: run.throughput(),
+        latency: run.latency(),
         requests,
         replicas: names.clone(),
     };
