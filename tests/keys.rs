@@ -1,4 +1,5 @@
-//! What requests are hashed by, seen from outside: who has the same key reaches the same replica, for as long as that lives.
+//! What requests are hashed by, seen from outside: who has the same key reaches the same replica for as long as that lives,
+//! but for the keys that a joiner takes over.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

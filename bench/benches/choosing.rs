@@ -1,6 +1,7 @@
 //! What it costs to choose a replica, under every scheme and policy, for 3 to 3,000 replicas.
 //!
 //! `choose` is the whole of it: the fleet's lock, the choice, the count, and giving the place back, as every request does it.
+//! `overflow` is the same under `hash-bounded` for a key whose owner is full, as are those after it.
 //! `join` is what a replica that joins costs the ring: finding its place and answering for it. `threads` is `choose` from
 //! several threads at once: the time for one choice of each of them.
 
@@ -114,14 +115,16 @@ fn choose(criterion: &mut Criterion) {
 /// `hash-bounded` for a key that everyone asks for: its owner is full, and those after it are.
 fn overflow(criterion: &mut Criterion) {
     let Some((_, policy)) = policies().into_iter().find(|(name, _)| *name == "hash-bounded") else { return };
-    let mut group = criterion.benchmark_group("choose");
-    for n in SIZES {
-        let Some(fleet) = fleet(Scheme::Even, policy, n) else { continue };
-        let held: Vec<_> = (0..2 * n).map(|_| fleet.lease(123_456, &[])).collect();
-        group.bench_function(BenchmarkId::new("hash-bounded, one key", n), |bencher| {
-            bencher.iter(|| fleet.lease(123_456, &[]).map(|lease| black_box(lease.address())));
-        });
-        drop(held);
+    let mut group = criterion.benchmark_group("overflow");
+    for scheme in [Scheme::Even, Scheme::Ketama, Scheme::Maglev, Scheme::Rendezvous] {
+        for n in SIZES {
+            let Some(fleet) = fleet(scheme, policy, n) else { continue };
+            let held: Vec<_> = (0..2 * n).map(|_| fleet.lease(123_456, &[])).collect();
+            group.bench_function(BenchmarkId::new(scheme.to_string(), n), |bencher| {
+                bencher.iter(|| fleet.lease(123_456, &[]).map(|lease| black_box(lease.address())));
+            });
+            drop(held);
+        }
     }
 }
 

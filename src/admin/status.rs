@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::fleet::{Fleet, Phase, Replica};
+use crate::fleet::{Fleet, Overview, Phase, Replica};
 use crate::ring::RingId;
 
 /// The whole of it.
@@ -20,6 +20,8 @@ pub(super) struct Status {
     serving: usize,
     /// Replicas are in the ring that have failed, because too many have.
     panic: bool,
+    /// How a replica is chosen for a request.
+    policy: String,
     /// How keys find their replicas.
     scheme: String,
     /// Slots of the ring, or entries of its lookup table; 0 for none.
@@ -38,8 +40,8 @@ struct Entry {
     instance: Option<String>,
     /// How large its share is beside those of others.
     weight: u32,
-    /// The part of all requests that it may expect at the moment, if each routing key is as likely as any other; of a
-    /// fleet whose policy does not hash, what it could expect if it did.
+    /// The part of all requests that it may expect at the moment; under a policy that hashes, if each routing key is as
+    /// likely as any other.
     share: f64,
     /// Requests that it holds.
     in_flight: usize,
@@ -57,16 +59,17 @@ struct Entry {
 impl Status {
     /// As it is at `now`.
     pub(super) fn of(fleet: &Fleet, now: Instant) -> Status {
-        let (replicas, spread) = (fleet.replicas(), fleet.spread());
+        let Overview { replicas, spread, in_panic, shape, policy } = fleet.overview();
         let count =
             |phases: &[Phase]| replicas.iter().filter(|replica| phases.contains(&replica.phase)).count();
         Status {
             version: env!("CARGO_PKG_VERSION"),
             n: count(&[Phase::Down, Phase::Serving]),
             serving: count(&[Phase::Serving]),
-            panic: fleet.is_in_panic(),
-            scheme: fleet.shape().scheme().to_string(),
-            slots: fleet.shape().slots(),
+            panic: in_panic,
+            policy: policy.to_string(),
+            scheme: shape.scheme().to_string(),
+            slots: shape.slots(),
             replicas: replicas.into_iter().map(|replica| Entry::of(replica, &spread, now)).collect(),
         }
     }

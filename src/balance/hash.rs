@@ -8,7 +8,8 @@ pub fn random_request_id() -> u64 {
 }
 
 /// The serving replica that owns `request`, or, when that one was tried already, the next one clockwise that was not.
-/// Going on clockwise means that the keys of a dead replica go where the ring will send them once it has left.
+/// Going on clockwise means that the keys of a dead replica go where the ring will send them once it has left. (Not so
+/// under `maglev`, whose table has no next one: there the retry and the table differ.)
 pub(super) fn choose(ring: &Ring, request: u64, tried: &[RingId]) -> Option<RingId> {
     if tried.is_empty() {
         return ring.owner(request);

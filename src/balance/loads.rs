@@ -98,7 +98,10 @@ impl Loads {
             return fastrand::choice(&self.serving);
         }
         let candidates = || self.serving.iter().filter(|load| !tried.contains(&load.id));
-        let all: u64 = candidates().map(|load| u64::from(load.weight)).sum();
+        let all = match tried.is_empty() {
+            true => self.weight,
+            false => candidates().map(|load| u64::from(load.weight)).sum(),
+        };
         let mut ticket = if all > 0 { fastrand::u64(..all) } else { 0 };
         for load in candidates() {
             match ticket.checked_sub(u64::from(load.weight)) {
@@ -107,6 +110,18 @@ impl Loads {
             }
         }
         None
+    }
+
+    /// The same as a draw that passes over one of them.
+    pub(super) fn draw_other(&self, than: &Load) -> Option<&Load> {
+        if !self.is_level {
+            return self.draw(&[than.id]);
+        }
+        let others = self.serving.len().checked_sub(1).filter(|others| *others > 0)?;
+        let at = fastrand::usize(..others);
+        // The last one stands in for the one that is passed over.
+        let drawn = self.serving.get(at).filter(|load| load.id != than.id);
+        drawn.or(self.serving.last())
     }
 
     fn of(&self, id: RingId) -> Option<&Load> {

@@ -4,7 +4,7 @@
 //! | policy | who is chosen | cost |
 //! |---|---|---|
 //! | `hash` | the owner of the request's key | that of the ring's lookup |
-//! | `hash-bounded` | the owner, unless it has more than its part of all requests in flight: then the next one | the same, and a walk for those that overflow |
+//! | `hash-bounded` | the owner, unless it has more than its part of all requests in flight: then the next one | the same; for those that overflow a walk, up to microseconds |
 //! | `round-robin` | each in its turn, smoothly by weight | grows with N |
 //! | `least-connections` | whoever has the fewest in flight for its weight | grows with N |
 //! | `two-choices` | the less loaded of two drawn by chance | constant with equal weights |
@@ -17,6 +17,9 @@ mod loads;
 mod random;
 mod round_robin;
 mod two_choices;
+
+use std::collections::BTreeMap;
+use std::fmt;
 
 pub use bounded::Bound;
 pub use hash::random_request_id;
@@ -39,6 +42,19 @@ pub enum Policy {
     TwoChoices,
     /// Anyone.
     Random,
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Policy::Hash => "hash",
+            Policy::HashBounded(_) => "hash-bounded",
+            Policy::RoundRobin => "round-robin",
+            Policy::LeastConnections => "least-connections",
+            Policy::TwoChoices => "two-choices",
+            Policy::Random => "random",
+        })
+    }
 }
 
 impl Policy {
@@ -99,6 +115,12 @@ impl Balance {
     /// Counts one request down; returns how many the replica has left.
     pub fn give_back(&mut self, id: RingId) -> usize {
         self.loads.end(id)
+    }
+
+    /// The part of all requests that each one that serves gets by its weight.
+    pub fn spread(&self) -> BTreeMap<RingId, f64> {
+        let all = self.loads.total_weight() as f64;
+        self.loads.serving().iter().map(|load| (load.id, f64::from(load.weight) / all)).collect()
     }
 
     /// How many requests a replica has in flight.

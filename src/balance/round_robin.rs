@@ -4,7 +4,7 @@
 //! of 5 beside 1 and 1 gives `a a b a c a a` and not five in a row, and in as many choices as the weights add up to each
 //! is chosen as often as its weight says.
 
-use super::loads::Loads;
+use super::loads::{Load, Loads};
 use crate::ring::RingId;
 
 pub(super) fn choose(loads: &mut Loads, tried: &[RingId]) -> Option<RingId> {
@@ -14,7 +14,7 @@ pub(super) fn choose(loads: &mut Loads, tried: &[RingId]) -> Option<RingId> {
         all += i64::from(load.weight);
         load.credit += i64::from(load.weight);
         // Of equals the first, so that the order is that of the ids.
-        if best.as_ref().is_none_or(|best: &&mut super::loads::Load| load.credit > best.credit) {
+        if best.as_ref().is_none_or(|best: &&mut Load| load.credit > best.credit) {
             best = Some(load);
         }
     }

@@ -8,13 +8,8 @@ use crate::ring::RingId;
 pub(super) fn choose(loads: &Loads, tried: &[RingId]) -> Option<RingId> {
     let first = loads.draw(tried)?;
     // Another one, if there is any.
-    let second = match tried.is_empty() && loads.serving().len() > 1 {
-        true => loop {
-            match loads.draw(&[]) {
-                Some(second) if second.id != first.id => break Some(second),
-                _ => {}
-            }
-        },
+    let second = match tried.is_empty() {
+        true => loads.draw_other(first),
         false => loads.draw(&[tried, &[first.id]].concat()),
     };
     let chosen = second.filter(|second| second.is_lighter_than(first)).unwrap_or(first);

@@ -118,12 +118,13 @@ pub fn invocation(
         "serve" => Ok(Invocation::Serve(Box::new(settings(&given)?))),
         "ring" => {
             let shape = routing::shape(&given)?;
-            Ok(Invocation::Ring {
-                shape,
-                replicas: given.number("replicas", 1..=u32::MAX)?,
-                json: given.json,
-                svg: given.svg,
-            })
+            // Not of use here, but wrong is wrong.
+            routing::policy(&given).and_then(|_| routing::key(&given))?;
+            let replicas = match given.is_given("replicas") {
+                true => given.number("replicas", 1..=u32::MAX)?,
+                false => DEFAULT_REPLICAS.min(routing::room(shape)) as u32,
+            };
+            Ok(Invocation::Ring { shape, replicas, json: given.json, svg: given.svg })
         }
         "health" => Ok(Invocation::Health(given.address("listen")?, heartbeat_path(&given)?)),
         other => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::view::{Phase, Recruit, Replica, ReplicaId, Trouble, Watched};
+use super::view::{Overview, Phase, Recruit, Replica, ReplicaId, Trouble, Watched};
 use crate::balance::{Balance, Policy};
 use crate::replica::{Hostname, Instance};
 use crate::ring::{Ring, RingId, Shape, Weight};
@@ -38,8 +38,12 @@ impl State {
         self.ring.shape()
     }
 
+    pub(super) fn policy(&self) -> Policy {
+        self.balance.policy()
+    }
+
     pub(super) fn has_weights(&self) -> bool {
-        !self.balance.policy().is_hashed() || self.shape().scheme().has_weights()
+        !self.policy().is_hashed() || self.shape().scheme().has_weights()
     }
 
     fn member(&self, id: ReplicaId) -> Option<&Member> {
@@ -118,8 +122,14 @@ impl State {
     }
 
     /// The part of all requests that each replica in the ring may expect.
-    pub(super) fn spread(&self) -> BTreeMap<RingId, f64> {
-        self.ring.spread()
+    fn spread(&self) -> BTreeMap<RingId, f64> {
+        if self.policy().is_hashed() { self.ring.spread() } else { self.balance.spread() }
+    }
+
+    pub(super) fn overview(&self) -> Overview {
+        let State { in_panic, .. } = *self;
+        let (replicas, spread) = (self.replicas(), self.spread());
+        Overview { replicas, spread, in_panic, shape: self.shape(), policy: self.policy() }
     }
 
     /// Whether a replica is in the ring, as what serves at this address.
@@ -172,7 +182,7 @@ impl State {
     pub(super) fn survey(&self, recruits: &[Recruit]) -> Result<(Vec<RingId>, Ring), String> {
         recruits.iter().try_for_each(|recruit| self.check_free(&recruit.hostname))?;
         let free = (1..).map(RingId).filter(|id| !self.members.contains_key(id));
-        Ok((free.take(recruits.len()).collect(), self.ring.clone()))
+        Ok((free.take(recruits.len()).collect(), self.ring.draft()))
     }
 
     /// Makes members of recruits with the identities and slots that were found for them, all or none.
@@ -230,7 +240,8 @@ impl State {
         let Recruit { hostname, weight } = recruit;
         let member = Member { serial, hostname, phase, instance, weight, claimed: false, trouble: None };
         self.members.insert(ring_id, member);
-        self.balance.add(ring_id, weight);
+        // One that was recorded under other settings is kept, for the next that have weights, and does not count.
+        self.balance.add(ring_id, if self.has_weights() { weight } else { Weight::ONE });
         ReplicaId { ring_id, serial }
     }
 

@@ -1,6 +1,7 @@
 //! The fleet's state against a naive account of it, and each transition by itself.
 
 use super::*;
+use crate::balance::Bound;
 use crate::ring::{REQUEST_IDS, Shape};
 
 fn name(text: &str) -> Hostname {
@@ -173,6 +174,41 @@ fn a_lease_of_a_replica_that_is_gone_touches_nobody_else() {
     assert_eq!(again.ring_id, held.ring_id, "the identity is free again");
     assert!(!state.count_down(held));
     assert_eq!((state.in_flight(&[again]), state.in_flight(&[other])), (0, 0));
+}
+
+#[test]
+fn a_recorded_weight_has_no_effect_where_there_are_none() {
+    let bounded = Policy::HashBounded(Bound::new(1.25).unwrap());
+    let mut state = State::new(Ring::new(Shape::default()), bounded);
+    let ids: Vec<ReplicaId> = (1..=3)
+        .map(|k: u16| {
+            let weight = Weight::new(if k == 1 { 100 } else { 1 }).unwrap();
+            let recruit = Recruit { hostname: Hostname::numbered(k.into()), weight };
+            state.restore(recruit, RingId(k.into()), &[], Some(instance(k))).unwrap()
+        })
+        .collect();
+    state.admit(&ids);
+    for request in REQUEST_IDS.step_by(9_001).take(90) {
+        state.choose_and_count(request, &[]).unwrap();
+    }
+    assert!(state.replicas().iter().all(|replica| replica.in_flight <= 38), "1.25 × 90 / 3");
+    assert_eq!(state.replica(ids[0]).unwrap().weight.get(), 100, "the record stays");
+}
+
+#[test]
+fn shares_are_those_of_the_policy() {
+    for (policy, share) in [(Policy::Hash, 1.0 / 2.0), (Policy::RoundRobin, 3.0 / 4.0)] {
+        let mut state = State::new(Ring::new(Shape::default()), policy);
+        let weigh =
+            |(hostname, weight)| Recruit { hostname: name(hostname), weight: Weight::new(weight).unwrap() };
+        let recruits = [("S1", 3), ("S2", 1)].map(weigh);
+        let (ids, ring) = state.survey(&recruits).unwrap();
+        let found = crate::fleet::find_slots(ring, ids).unwrap();
+        let ids = state.enrol(&recruits, &found).unwrap();
+        (1..).zip(&ids).for_each(|(k, &id)| state.set_instance(id, Some(instance(k))));
+        state.admit(&ids);
+        assert!((state.overview().spread[&ids[0].ring_id] - share).abs() < 0.01, "{policy}");
+    }
 }
 
 #[test]

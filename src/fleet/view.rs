@@ -1,9 +1,11 @@
 //! What the fleet shows of a replica to those outside.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
+use crate::balance::Policy;
 use crate::replica::{Hostname, Instance};
-use crate::ring::{RingId, Weight};
+use crate::ring::{RingId, Shape, Weight};
 
 /// One replica, for as long as it is a member: through relaunches and changes of name, and never used again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -67,6 +69,22 @@ pub struct Replica {
     pub owned_slots: usize,
     /// What keeps it from serving, if it failed lately.
     pub trouble: Option<Trouble>,
+}
+
+/// All that there is to know of a fleet, as it was at one moment.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    /// Every replica, oldest first.
+    pub replicas: Vec<Replica>,
+    /// The part of all requests that each one in the ring may expect: under a policy that hashes, if every routing key is
+    /// as likely as any other.
+    pub spread: BTreeMap<RingId, f64>,
+    /// Replicas are in the ring that have failed, because too many have.
+    pub in_panic: bool,
+    /// The measures of the ring.
+    pub shape: Shape,
+    /// How a replica is chosen for a request.
+    pub policy: Policy,
 }
 
 /// Why a replica is down, and what will be done about it.

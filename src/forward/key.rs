@@ -10,7 +10,7 @@ use std::str::FromStr;
 use http::header::{COOKIE, HeaderName};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::balance::random_request_id;
 use crate::ring::key_id;
@@ -46,8 +46,22 @@ impl FromStr for RoutingKey {
 
     /// Reads a list like `cookie:session,client-ip`.
     fn from_str(text: &str) -> Result<RoutingKey, String> {
-        let sources = text.split(',').map(|word| word.trim().parse()).collect::<Result<_, _>>()?;
+        let sources: Vec<Source> =
+            text.split(',').map(|word| word.trim().parse()).collect::<Result<_, _>>()?;
+        // What every request has leaves nothing for those behind it.
+        if let [before @ .., _] = &sources[..]
+            && let Some(source) = before.iter().find(|source| source.is_always_there())
+        {
+            return Err(format!("nothing behind '{source}' is ever asked for, as every request has that"));
+        }
         Ok(RoutingKey { sources, trusted: Vec::new() })
+    }
+}
+
+impl Source {
+    /// Whether every request has it.
+    fn is_always_there(&self) -> bool {
+        matches!(self, Source::RequestId | Source::Path | Source::Uri | Source::ClientIp)
     }
 }
 
@@ -102,7 +116,7 @@ impl fmt::Display for RoutingKey {
 impl RoutingKey {
     /// The same, with proxies whose word about their clients is taken.
     pub fn trusting(self, trusted: Vec<IpNet>) -> RoutingKey {
-        RoutingKey { trusted, ..self }
+        RoutingKey { trusted: trusted.into_iter().map(canonical).collect(), ..self }
     }
 
     /// Whether it asks for the client's address.
@@ -152,12 +166,25 @@ fn client(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     let mut client = peer.to_canonical();
     let fields = headers.get_all("x-forwarded-for").iter().rev();
-    let words = fields.flat_map(|field| field.to_str().unwrap_or("?").rsplit(','));
-    for word in words {
-        let Some(before) = is_trusted(&client).then(|| address(word.trim())).flatten() else { break };
+    let words = fields.flat_map(|field| field.to_str().unwrap_or("?").rsplit(',')).map(str::trim);
+    // Empty elements of a list mean nothing (RFC 9110 section 5.6.1.2).
+    for word in words.filter(|word| !word.is_empty()) {
+        let Some(before) = is_trusted(&client).then(|| address(word)).flatten() else { break };
         client = before;
     }
     client
+}
+
+/// A network of IPv4 addresses as such also where it was written as one of IPv6, as addresses are compared.
+fn canonical(network: IpNet) -> IpNet {
+    let mapped = |network: Ipv6Net| {
+        let address = network.addr().to_ipv4_mapped()?;
+        Ipv4Net::new(address, network.prefix_len().checked_sub(96)?).ok()
+    };
+    match network {
+        IpNet::V6(wide) => mapped(wide).map_or(network, IpNet::V4),
+        IpNet::V4(_) => network,
+    }
 }
 
 /// An address, with or without a port.
@@ -188,8 +215,13 @@ mod tests {
 
     fn id(key: &str, target: &str, fields: &[(&'static str, &str)], peer: &str) -> u64 {
         let key: RoutingKey = key.parse().unwrap();
-        let trusted = vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
-        key.trusting(trusted).request_id(&target.parse().unwrap(), &headers(fields), peer.parse().unwrap())
+        let trusted =
+            ["10.0.0.0/8", "::1/128", "::ffff:172.16.0.0/108"].map(|network| network.parse().unwrap());
+        key.trusting(trusted.to_vec()).request_id(
+            &target.parse().unwrap(),
+            &headers(fields),
+            peer.parse().unwrap(),
+        )
     }
 
     #[test]
@@ -241,6 +273,9 @@ mod tests {
             ("10.0.0.1", &["6.6.6.6, 203.0.113.9", "10.1.1.1 ,10.2.2.2"], "203.0.113.9"),
             ("10.0.0.1", &["10.3.3.3"], "10.3.3.3"),
             ("10.0.0.1", &["203.0.113.9, unknown"], "10.0.0.1"),
+            ("10.0.0.1", &["6.6.6.6, ,203.0.113.9, ,", ""], "203.0.113.9"),
+            ("172.17.0.1", &["203.0.113.9"], "203.0.113.9"),
+            ("172.32.0.1", &["203.0.113.9"], "172.32.0.1"),
             ("10.0.0.1", &["203.0.113.9:4711"], "203.0.113.9"),
             ("::1", &["[2001:db8::7]:80"], "2001:db8::7"),
             ("::1", &["[2001:db8::7]"], "2001:db8::7"),
@@ -252,8 +287,10 @@ mod tests {
 
     #[test]
     fn lists_are_read_back_as_they_are_written_and_nonsense_is_named() {
-        let list = "cookie:sid,header:x-user,query:q,uri,path,client-ip,request-id";
-        assert_eq!(list.parse::<RoutingKey>().unwrap().to_string(), list);
+        for last in ["request-id", "path", "uri", "client-ip", "query:b"] {
+            let list = format!("cookie:sid,header:x-user,query:q,{last}");
+            assert_eq!(list.parse::<RoutingKey>().unwrap().to_string(), list);
+        }
         for (text, named) in [
             ("", "'' is"),
             ("paths", "'paths' is"),
@@ -263,6 +300,8 @@ mod tests {
             ("cookie:a=b", "'cookie:a=b' is"),
             ("query:", "'query:' is"),
             ("path:x", "'path:x' is"),
+            ("path,cookie:x", "nothing behind 'path'"),
+            ("cookie:x,client-ip,path", "nothing behind 'client-ip'"),
         ] {
             let error = text.parse::<RoutingKey>().unwrap_err();
             assert!(error.starts_with(named), "{text}: {error}");

@@ -18,14 +18,20 @@ impl Ring {
     /// How many slots, or entries of a lookup table, each serving server answers for; together all of them, while any
     /// serves. Nothing under a scheme without.
     pub fn owned_slots(&self) -> BTreeMap<RingId, usize> {
-        let mut owned = BTreeMap::new();
-        let mut count = |id: &RingId| *owned.entry(*id).or_default() += 1;
         match &self.table {
-            Table::Slots(table) => table.owners().iter().flatten().for_each(&mut count),
-            Table::Maglev(table) => table.table().iter().for_each(&mut count),
-            Table::Ketama(_) | Table::Rendezvous(_) => {}
+            Table::Slots(table) => {
+                let mut owned = BTreeMap::new();
+                // Neighbours mostly have the same owner.
+                for run in table.owners().chunk_by(|a, b| a == b) {
+                    if let Some(id) = run[0] {
+                        *owned.entry(id).or_default() += run.len();
+                    }
+                }
+                owned
+            }
+            Table::Maglev(table) => table.entries().collect(),
+            Table::Ketama(_) | Table::Rendezvous(_) => BTreeMap::new(),
         }
-        owned
     }
 
     /// The part of all requests that each serving server may expect if every request id is as likely as any other. Exact,
@@ -36,6 +42,13 @@ impl Ring {
         let serving = self.servers.iter().filter(|(_, server)| server.serving);
         serving.for_each(|(&id, _)| add((id, 0.0)));
         match &self.table {
+            Table::Slots(_) if !matches!(self.shape.scheme(), Scheme::Statement(_)) => {
+                let slots = self.shape.slots() as f64;
+                self.owned_slots()
+                    .into_iter()
+                    .map(|(id, owned)| (id, owned as f64 / slots))
+                    .for_each(&mut add);
+            }
             Table::Slots(table) => {
                 let parts = self.slot_parts();
                 table
@@ -47,8 +60,8 @@ impl Ring {
             }
             Table::Ketama(table) => table.spread().for_each(&mut add),
             Table::Maglev(table) => {
-                let entry = 1.0 / self.shape.slots() as f64;
-                table.table().iter().for_each(|&id| add((id, entry)));
+                let size = self.shape.slots() as f64;
+                table.entries().map(|(id, entries)| (id, entries as f64 / size)).for_each(&mut add);
             }
             Table::Rendezvous(table) => table.spread().for_each(&mut add),
         }

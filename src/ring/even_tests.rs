@@ -156,29 +156,45 @@ fn a_server_that_is_away_leaves_only_its_own_slots_to_all_the_others() {
     }
 }
 
+/// The fewest and most servers of the histories, and the worst after a join, after a leave, and the mean of all moments.
+const HISTORIES: [(usize, usize, [f64; 3]); 3] =
+    [(2, 6, [1.08, 1.50, 1.04]), (1, 6, [1.25, 1.60, 1.05]), (5, 15, [1.12, 1.68, 1.09])];
+
+/// The second table of the module head.
 #[test]
 fn joins_even_out_what_leaves_have_left() {
-    let mut random = 88_172_645_463_325_252u64;
-    let mut draw = |below: usize| {
-        random = mix(random);
-        (random % below as u64) as usize
-    };
-    for (fewest, join_bound, leave_bound) in [(2, 1.05, 1.45), (1, 1.12, 1.60)] {
-        let mut ring = joined(&[1, 2]);
-        let mut ids = vec![1, 2];
-        let (mut after_join, mut after_leave) = (0f64, 0f64);
-        for next in 3..600 {
-            if ids.len() == fewest || (ids.len() < 6 && draw(2) == 0) {
-                ring.place(RingId(next)).unwrap();
-                ids.push(next);
-                after_join = after_join.max(max_over_mean(&points(&ring), &[]));
-            } else {
-                ring.remove(RingId(ids.swap_remove(draw(ids.len()))));
-                after_leave = after_leave.max(max_over_mean(&points(&ring), &[]));
+    for (fewest, most, bounds) in HISTORIES {
+        let (mut after_join, mut after_leave, mut moments) = (0f64, 0f64, Vec::new());
+        for seed in 0..12u64 {
+            let mut random = mix(seed);
+            let mut draw = |below: usize| {
+                random = mix(random);
+                (random % below as u64) as usize
+            };
+            let mut ring = joined(&[1, 2]);
+            let mut ids = vec![1, 2];
+            for next in 3..1_000 {
+                let joins = ids.len() <= fewest || (ids.len() < most && draw(2) == 0);
+                if joins {
+                    ring.place(RingId(next)).unwrap();
+                    ids.push(next);
+                } else {
+                    ring.remove(RingId(ids.swap_remove(draw(ids.len()))));
+                }
+                let busiest = max_over_mean(&points(&ring), &[]);
+                let worst = if joins { &mut after_join } else { &mut after_leave };
+                *worst = worst.max(busiest);
+                moments.push(busiest);
             }
         }
-        assert!(after_join <= join_bound, "{fewest} to 6 servers: {after_join} after a join");
-        assert!(after_leave <= leave_bound, "{fewest} to 6 servers: {after_leave} after a leave");
+        let mean = moments.iter().sum::<f64>() / moments.len() as f64;
+        println!("{fewest} to {most}: {after_join:.3} {after_leave:.3} {mean:.3}");
+        for (measured, bound) in [after_join, after_leave, mean].into_iter().zip(bounds) {
+            assert!(
+                measured <= bound && measured > bound - 0.01,
+                "{fewest} to {most} servers: {measured}, not {bound}"
+            );
+        }
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) fn scale(spread: u64, bound: usize) -> usize {
 }
 
 /// The request id that stands for a routing key of any length: FNV-1a, 64 bits, with the offset and prime of its authors
-/// (Fowler, Noll, Vo; RFC 9923). What it lacks in mixing, [`mix`] adds when the id is hashed.
+/// (Fowler, Noll, Vo; RFC 9923). What it lacks in mixing is added when the id is hashed.
 pub fn key_id(key: &[u8]) -> u64 {
     key.iter().fold(0xCBF2_9CE4_8422_2325, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)

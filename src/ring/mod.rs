@@ -84,6 +84,14 @@ impl Ring {
         Ring { shape, servers: BTreeMap::new(), table }
     }
 
+    /// A copy to find places on. It knows who is placed where, but not who owns what.
+    pub fn draft(&self) -> Ring {
+        match &self.table {
+            Table::Slots(_) => self.clone(),
+            _ => Ring { servers: self.servers.clone(), ..Ring::new(self.shape) },
+        }
+    }
+
     /// The measures this ring was made with.
     pub fn shape(&self) -> Shape {
         self.shape
@@ -236,6 +244,14 @@ impl Ring {
             None if weight != Weight::ONE && !scheme.has_weights() => {
                 Err(PlaceError(format!("server {id}: weight {weight}, but scheme {scheme} has no weights")))
             }
+            None if scheme == Scheme::Ketama
+                && self.points() + self.points_of(weight) > Shape::MAX_RING_POINTS =>
+            {
+                let (more, there, most) = (self.points_of(weight), self.points(), Shape::MAX_RING_POINTS);
+                Err(PlaceError(format!(
+                    "server {id}: its {more} points and the {there} of others are more than {most}"
+                )))
+            }
             None if scheme == Scheme::Maglev && self.servers.len() >= self.shape.slots() => {
                 let (n, entries) = (self.servers.len(), self.shape.slots());
                 Err(PlaceError(format!(
@@ -244,6 +260,16 @@ impl Ring {
             }
             None => Ok(()),
         }
+    }
+
+    /// How many points a server of that weight has under `ketama`.
+    fn points_of(&self, weight: Weight) -> usize {
+        self.shape.virtual_servers() * weight.get() as usize
+    }
+
+    /// How many points all servers have under `ketama`.
+    fn points(&self) -> usize {
+        self.servers.values().map(|server| self.points_of(server.weight)).sum()
     }
 
     fn seat(&mut self, id: RingId, slots: Vec<usize>, weight: Weight) -> &[usize] {

@@ -137,6 +137,10 @@ impl Shape {
     /// The most points of one server of weight one under `ketama`, where shares scatter by 3 % then.
     pub const MAX_POINTS: usize = 1024;
 
+    /// The most points of all servers together under `ketama`: a change takes two or three milliseconds then, during which
+    /// requests wait.
+    pub const MAX_RING_POINTS: usize = 262_144;
+
     /// The most servers where neither slots nor entries are the limit.
     pub const MAX_SERVERS: usize = 4096;
 
@@ -207,7 +211,8 @@ impl Shape {
         match self.scheme {
             Scheme::Even | Scheme::Statement(_) => self.slots / self.virtual_servers,
             Scheme::Maglev => self.slots / Shape::ENTRIES_PER_SERVER,
-            Scheme::Ketama | Scheme::Rendezvous => Shape::MAX_SERVERS,
+            Scheme::Ketama => Shape::MAX_SERVERS.min(Shape::MAX_RING_POINTS / self.virtual_servers),
+            Scheme::Rendezvous => Shape::MAX_SERVERS,
         }
     }
 }

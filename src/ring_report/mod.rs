@@ -49,8 +49,8 @@ pub fn report(shape: Shape, replicas: u32) -> Result<RingReport, String> {
     let mut ring = Ring::new(shape);
     for id in (1..=replicas).map(RingId) {
         ring.place(id).map_err(|error| format!("{replicas} replicas: {error}"))?;
-        ring.set_serving(id, true);
     }
+    ring.set_all_serving(&(1..=replicas).map(RingId).collect::<Vec<_>>(), true);
     let counts = ring.shares(REQUEST_IDS);
     let total = counts.values().sum::<u64>() as f64;
     let busiest = counts.values().copied().max().unwrap_or(0) as f64;

@@ -10,6 +10,7 @@ use crate::fleet::{Recruit, ReplicaId};
 use crate::heartbeat::{Heartbeat, Pulse};
 use crate::launcher::{LaunchError, Order, Survivor};
 use crate::replica::Hostname;
+use crate::ring::Weight;
 use crate::sync::MutexGuard;
 
 impl Inner {
@@ -75,6 +76,11 @@ impl Inner {
     fn adopt_one(&self, survivor: Survivor) -> Option<(ReplicaId, Hostname)> {
         let Survivor { order: Order { hostname, ring_id, slots, weight }, instance, .. } = survivor;
         let recruit = Recruit { hostname: hostname.clone(), weight };
+        if weight != Weight::ONE && !self.fleet.has_weights() {
+            log::warn!(
+                "{hostname} of an earlier run has weight {weight}, which has no effect with these settings"
+            );
+        }
         let restored =
             self.fleet.restore(recruit.clone(), ring_id, &slots, instance.clone()).or_else(|why| {
                 // Its identity is another's, which only hands other than ours can have brought about. It keeps its name.

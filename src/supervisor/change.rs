@@ -52,8 +52,8 @@ impl Inner {
         hostnames: &[Hostname],
         weights: &[Weight],
     ) -> Result<Vec<Hostname>, ChangeError> {
-        self.check_weights(n, weights)?;
         let names = self.names_for(n, hostnames)?;
+        self.check_weights(n, weights)?;
         let weights = weights.iter().copied().chain(repeat(Weight::ONE));
         let recruits: Vec<Recruit> = names
             .iter()
@@ -105,9 +105,9 @@ impl Inner {
         }
         match weights.iter().find(|weight| **weight != Weight::ONE && !self.fleet.has_weights()) {
             Some(weight) => {
-                let scheme = self.fleet.shape().scheme();
+                let (scheme, policy) = (self.fleet.shape().scheme(), self.fleet.policy());
                 let why = format!(
-                    "weight {weight} is of no use: scheme {scheme} has no weights, nor has a policy that hashes by it"
+                    "weight {weight} would have no effect: scheme {scheme} has no weights (policy {policy})"
                 );
                 Err(ChangeError::Refused(why))
             }

@@ -16,7 +16,7 @@ const COLOURS: [(&str, &str); 7] = [
     ("#767676", "#a8a8a8"),
 ];
 
-/// Paper, ink, faded ink and grid, for light and for dark.
+/// Paper, ink, faded ink and grid, for light and for dark: that order is known to `theme`.
 const INKS: [(&str, &str, &str); 4] = [
     ("paper", "#ffffff", "#14171c"),
     ("ink", "#1b1f24", "#e6e9ee"),
@@ -156,28 +156,32 @@ impl Svg {
     }
 }
 
+/// Plain rules instead of variables: viewers that know nothing of those, nor of themes, show the light picture.
 fn style() -> String {
-    let colours = |pick: fn(&(&'static str, &'static str)) -> &'static str| {
-        let one = |(k, pair)| format!("--c{k}: {};", pick(pair));
-        COLOURS.iter().enumerate().map(one).collect::<Vec<_>>().join(" ")
-    };
-    let light: String = INKS.iter().map(|(name, light, _)| format!("--{name}: {light}; ")).collect();
-    let dark: String = INKS.iter().map(|(name, _, dark)| format!("--{name}: {dark}; ")).collect();
-    let fills: String = (0..COLOURS.len())
-        .map(|k| format!(".c{k} {{ fill: var(--c{k}); stroke: var(--c{k}); }}\n"))
-        .collect();
+    let light = theme(|ink| ink.1, |colour| colour.0);
+    let dark = theme(|ink| ink.2, |colour| colour.1);
     format!(
-        ":root {{ color-scheme: light dark; {light}{} }}\n\
-         @media (prefers-color-scheme: dark) {{ :root {{ {dark}{} }} }}\n\
-         text {{ font: 12px system-ui, sans-serif; fill: var(--ink); }}\n\
-         .title {{ font-size: 16px; font-weight: 600; }}\n.faint {{ fill: var(--faint); }}\n\
-         .small {{ font-size: 11px; }}\n.paper {{ fill: var(--paper); }}\n\
-         .grid {{ stroke: var(--grid); stroke-width: 1; }}\n.axis {{ stroke: var(--faint); stroke-width: 1; }}\n\
-         .mark {{ stroke: var(--ink); stroke-width: 1; stroke-dasharray: 4 3; }}\n\
-         {fills}rect, circle, polygon {{ stroke: none; }}\n\
-         .stroke {{ fill: none; stroke-width: 2; stroke-linejoin: round; }}\n",
-        colours(|pair| pair.0),
-        colours(|pair| pair.1),
+        "text {{ font: 12px system-ui, sans-serif; }}\n.title {{ font-size: 16px; font-weight: 600; }}\n\
+         .small {{ font-size: 11px; }}\n.grid, .axis, .mark {{ stroke-width: 1; }}\n\
+         .mark {{ stroke-dasharray: 4 3; }}\n{light}@media (prefers-color-scheme: dark) {{\n{dark}}}\n\
+         .stroke {{ fill: none; stroke-width: 2; stroke-linejoin: round; }}\n"
+    )
+}
+
+/// What of the style is about colours.
+fn theme(
+    ink: fn(&(&'static str, &'static str, &'static str)) -> &'static str,
+    colour: fn(&(&'static str, &'static str)) -> &'static str,
+) -> String {
+    let [paper, text, faint, grid] = [0, 1, 2, 3].map(|k| ink(&INKS[k]));
+    let fill = |(k, pair)| {
+        let colour = colour(pair);
+        format!(".c{k} {{ fill: {colour}; }}\n.c{k}.stroke {{ stroke: {colour}; }}\n")
+    };
+    let fills: String = COLOURS.iter().enumerate().map(fill).collect();
+    format!(
+        "text {{ fill: {text}; }}\n.faint {{ fill: {faint}; }}\n.paper {{ fill: {paper}; }}\n.grid {{ stroke: {grid}; }}\n\
+         .axis {{ stroke: {faint}; }}\n.mark {{ stroke: {text}; }}\n{fills}"
     )
 }
 
