@@ -79,6 +79,7 @@ impl Experiment for A1 {
             latency: run.latency(),
             wrong: run.wrong(&names),
         };
+        restored.restore()?;
         Ok(Findings::new(&outcome, &outcome.wrong)?.file(CHART, chart(&outcome).svg()))
     }
 
@@ -160,7 +161,9 @@ fn verdict(test: &ChiSquared) -> String {
     };
     let pooled = match pooled {
         0 => String::new(),
-        count => format!(" ({count} replicas with fewer than five expected requests were put together)"),
+        count => format!(
+            " ({count} replicas were put together, because of some of them fewer than five requests were expected)"
+        ),
     };
     format!("χ² = {statistic:.3} with {degrees} degrees of freedom, p = {p_value:.3}: {meaning}{pooled}.")
 }

@@ -60,6 +60,7 @@ impl Experiment for A2 {
             outcome.sizes.push(size);
             outcome.wrong.merge(wrong);
         }
+        restored.restore()?;
         let mut findings = Findings::new(&outcome, &outcome.wrong)?;
         for (file, chart) in charts(&outcome.sizes) {
             findings = findings.file(file, chart.svg());
@@ -199,7 +200,9 @@ fn words(outcome: &Outcome) -> String {
     };
     let pictures = charts(&outcome.sizes).into_iter().map(|(file, chart)| picture(file, &chart.title));
     format!(
-        "{}\nReplicas were added and removed through `/add` and `/rm`; there were {} before, and are again.\n\n{}\n{}",
+        "{}\nReplicas were added and removed through `/add` and `/rm`; there were {} before, and are again. Chance \
+         alone puts the busiest of even replicas a percent or more above the mean, the more so the more there are.\n\n\
+         {}\n{}",
         table(&head, &rows),
         outcome.replicas_before,
         outcome.sizes.iter().map(loads).collect::<String>(),

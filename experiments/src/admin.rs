@@ -36,6 +36,8 @@ struct Listing {
 pub struct Status {
     /// How keys find their replicas.
     pub scheme: Option<String>,
+    /// How a replica is chosen for a request.
+    pub policy: Option<String>,
     /// Slots of the ring.
     pub slots: usize,
     /// All of them, with those that come and go.
@@ -236,6 +238,7 @@ pub struct Restored<'a> {
     admin: &'a Admin,
     names: Vec<String>,
     weights: BTreeMap<String, u32>,
+    is_done: bool,
 }
 
 impl<'a> Restored<'a> {
@@ -246,7 +249,17 @@ impl<'a> Restored<'a> {
     pub fn after(admin: &'a Admin) -> Result<Restored<'a>> {
         let replicas = admin.status().map_or_else(Vec::new, |status| status.replicas);
         let weights = replicas.into_iter().map(|replica| (replica.name, replica.weight)).collect();
-        Ok(Restored { admin, names: admin.names()?, weights })
+        Ok(Restored { admin, names: admin.names()?, weights, is_done: false })
+    }
+
+    /// Brings them back now.
+    ///
+    /// # Errors
+    /// The balancer does not do that.
+    pub fn restore(mut self) -> Result<()> {
+        self.is_done = true;
+        let restored = self.admin.restore(&self.names, &self.weights);
+        restored.context("the replicas are not those that there were")
     }
 
     /// Who was there.
@@ -257,6 +270,9 @@ impl<'a> Restored<'a> {
 
 impl Drop for Restored<'_> {
     fn drop(&mut self) {
+        if self.is_done {
+            return;
+        }
         if let Err(error) = self.admin.restore(&self.names, &self.weights) {
             eprintln!("experiments: the replicas are not those that there were: {error:#}");
         }

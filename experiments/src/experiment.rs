@@ -5,7 +5,7 @@
 
 use std::cell::OnceCell;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -27,6 +27,9 @@ use crate::target::Target;
 
 /// All experiments, in the order in which `all` runs them and the report shows them.
 pub const ALL: &[&dyn Experiment] = &[&A1, &A2, &A3, &A4, &Movement, &Balance];
+
+/// Time for opening one connection and starting its thread, before the first request is due.
+const SET_UP: Duration = Duration::from_micros(500);
 
 /// Something to find out about a balancer.
 pub trait Experiment: Sync {
@@ -151,7 +154,8 @@ impl Lab {
     /// The load that the user asked for.
     pub fn plan<'a>(&'a self, target: &'a Target, label: &'a str) -> Plan<'a> {
         let Options { requests, connections, pace, .. } = self.options;
-        Plan { target, connections, pace, amount: Amount::Requests(requests), start: Instant::now(), label }
+        let start = Instant::now() + SET_UP * u32::try_from(connections).unwrap_or(u32::MAX);
+        Plan { target, connections, pace, amount: Amount::Requests(requests), start, label }
     }
 
     /// Built when it is first needed, and only then: with `--url` it never is.

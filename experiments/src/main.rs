@@ -48,7 +48,13 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("experiments: {error:#}");
-            ExitCode::from(Failure::status_of(&error))
+            match load::wrong_so_far() {
+                0 => ExitCode::from(Failure::status_of(&error)),
+                wrong => {
+                    eprintln!("experiments: before that there were wrong answers: {wrong}");
+                    ExitCode::FAILURE
+                }
+            }
         }
     }
 }

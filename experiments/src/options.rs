@@ -31,7 +31,7 @@ const HELP_END: &str = "  all       all of these
     --rate N                open: requests per second
     --scheme NAME           the balancer's scheme (its default); with --url, what that balancer was started with
     --seed N                what is drawn at random here, such as which replica is killed (1)
-    --out DIR               where results go (experiments/results)
+    --out DIR               where results go (target/experiments)
     --kill-command CMD      with --url: kills the replica whose name is its last argument, such as 'docker kill'
     --ringmaster PATH       the balancer's program (built first in the workspace, else the one beside this program)
 
@@ -116,7 +116,7 @@ pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Job, Failure> {
         pace: Pace::Closed,
         scheme: None,
         seed: 1,
-        out: PathBuf::from("experiments/results"),
+        out: PathBuf::from("target/experiments"),
         kill_command: None,
         ringmaster: None,
         settings,

@@ -8,8 +8,8 @@ use ringmaster::ring::{REQUEST_IDS, Ring, RingId, Scheme, Shape, Weight};
 
 use crate::admin::Status;
 
-/// Settings under which who gets a request is not the ring's choice by a random id alone.
-const ELSEWISE: [&str; 2] = ["--policy", "--key"];
+/// Policies under which a random id decides who gets a request, while nobody is busier than others.
+const HASHED: [&str; 2] = ["hash", "hash-bounded"];
 
 /// What is expected, and from what that follows.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +26,12 @@ pub struct Prediction {
 /// Why nothing can be said, in words.
 pub fn predict(settings: &[String], status: Option<&Status>, names: &[String]) -> Result<Prediction, String> {
     let status = status.ok_or("the balancer does not say which slots its replicas have")?;
+    if let Some(policy) = status.policy.as_deref().filter(|policy| !HASHED.contains(policy)) {
+        return Err(format!("policy {policy} does not ask the ring"));
+    }
+    if settings.iter().any(|word| word.starts_with("--key")) {
+        return Err("with a routing key all requests here are one".to_owned());
+    }
     let (ring, how) = ring(shape(settings, status)?, status)?;
     let counts = ring.shares(REQUEST_IDS);
     let total = counts.values().sum::<u64>() as f64;
@@ -39,10 +45,6 @@ pub fn predict(settings: &[String], status: Option<&Status>, names: &[String]) -
     let mut basis = format!("scheme {}, all six-digit request ids, {how}", ring.shape().scheme());
     if status.replicas.iter().any(|replica| replica.weight != 1) {
         basis += " and with the weights that it reports";
-    }
-    if settings.iter().any(|word| ELSEWISE.iter().any(|name| word.starts_with(name))) {
-        basis += "; this is for requests with random ids that go to the ring's first choice, and the settings may \
-                  say otherwise";
     }
     Ok(Prediction { shares, basis })
 }
@@ -106,7 +108,7 @@ mod tests {
             weight: 1,
             slots: slots.to_vec(),
         };
-        Status { scheme: None, slots, replicas: replicas.iter().map(replica).collect() }
+        Status { scheme: None, policy: None, slots, replicas: replicas.iter().map(replica).collect() }
     }
 
     fn names(names: &[&str]) -> Vec<String> {
@@ -156,6 +158,9 @@ mod tests {
     fn why_there_is_no_prediction_is_said() {
         let mut status = status(512, &[("a", 1, &[])]);
         assert!(predict(&[], None, &[]).unwrap_err().contains("does not say"));
+        let turns = Status { policy: Some("round-robin".to_owned()), ..status.clone() };
+        assert!(predict(&[], Some(&turns), &[]).unwrap_err().contains("round-robin"));
+        assert!(predict(&names(&["--key", "path"]), Some(&status), &[]).unwrap_err().contains("routing key"));
         assert!(predict(&names(&["--scheme", "x"]), Some(&status), &[]).unwrap_err().contains("--scheme"));
         assert!(predict(&[], Some(&status), &names(&["z"])).unwrap_err().contains("z"));
         status.scheme = Some("dice".to_owned());

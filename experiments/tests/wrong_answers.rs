@@ -63,17 +63,13 @@ fn folder(name: &str) -> PathBuf {
 }
 
 fn a1(address: SocketAddr, out: &Path) -> Output {
+    run(&["a1"], address, out)
+}
+
+fn run(experiments: &[&str], address: SocketAddr, out: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_experiments"))
-        .args([
-            "a1",
-            "--requests",
-            "40",
-            "--connections",
-            "1",
-            "--url",
-            &format!("http://{address}"),
-            "--out",
-        ])
+        .args(experiments)
+        .args(["--requests", "40", "--connections", "1", "--url", &format!("http://{address}"), "--out"])
         .arg(out)
         .output()
         .unwrap()
@@ -117,6 +113,30 @@ fn an_answer_from_somebody_who_is_not_listed_is_seen() {
     let said = said(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("wrong answers: 1") && said.contains("'d4'"), "{said}");
+    fs::remove_dir_all(out).unwrap();
+}
+
+/// The server adds and removes nobody, so that `a2` cannot go on after `a1`.
+#[test]
+fn an_error_later_does_not_hide_wrong_answers() {
+    let out = folder("later");
+    let output = run(&["a1", "a2"], serve(|_| hello("d4")), &out);
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("before that there were wrong answers") || said.contains("wrong answers: 40"),
+        "{said}"
+    );
+    fs::remove_dir_all(out).unwrap();
+}
+
+#[test]
+fn requests_that_get_no_answer_are_wrong() {
+    let out = folder("silent");
+    let output = a1(serve(|k| if k < 10 { hello("a1") } else { panic!("ends the connection") }), &out);
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("wrong answers: "), "{said}");
     fs::remove_dir_all(out).unwrap();
 }
 

@@ -227,16 +227,19 @@ fn sum_up(victim: &str, means: String, seen: &Seen, run: &Run, listed: &[String]
     for sample in &run.samples {
         *statuses.entry(sample.status).or_default() += 1;
     }
+    // What was seen before the kill began was something else.
+    let after = |seen_at: Option<Duration>| seen_at.filter(|at| *at >= seen.death.0);
+    let (detected, relaunched) = (after(seen.detected), after(seen.relaunched));
     // Whichever is sooner: a command may take long to return.
-    let surely_dead = seen.detected.map_or(seen.death.1, |detected| detected.min(seen.death.1));
+    let surely_dead = detected.map_or(seen.death.1, |detected| detected.min(seen.death.1));
     let new_name = seen.new_name.as_deref().unwrap_or(victim);
     let end = run.samples.last().map_or(Duration::ZERO, |sample| sample.done);
     Crash {
         replica: victim.to_owned(),
         means,
         death_s: seen.death.0.as_secs_f64(),
-        detected_s: seen.detected.map(|at| at.as_secs_f64()),
-        relaunched_s: seen.relaunched.map(|at| at.as_secs_f64()),
+        detected_s: detected.map(|at| at.as_secs_f64()),
+        relaunched_s: relaunched.map(|at| at.as_secs_f64()),
         first_answer_s: first_answer(run, new_name, surely_dead).map(|at| at.as_secs_f64()),
         poll_ms: seen.watched_for.as_secs_f64() * 1000.0 / f64::from(seen.looks.max(1)),
         seconds: end.as_secs_f64(),
@@ -315,7 +318,7 @@ pub mod tests {
             (5, replica("b", "serving", Some("2"))),
         ] {
             assert!(!seen.is_well);
-            let status = Status { scheme: None, slots: 1, replicas: vec![replica] };
+            let status = Status { scheme: None, policy: None, slots: 1, replicas: vec![replica] };
             seen.look(&status, &old, Duration::from_millis(ms));
         }
         let ms = |at: Option<Duration>| at.map(|at| at.as_millis());

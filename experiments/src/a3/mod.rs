@@ -50,7 +50,7 @@ impl Experiment for A3 {
         let transcript = transcript::record(&balancer.admin)?;
         let means = Means::of(&balancer, &lab.options);
         let killed = means.map(|means| crash::run(lab, &balancer, &means)).transpose()?;
-        drop(restored);
+        restored.restore()?;
         let mut wrong = transcript::wrong(&transcript);
         let mut files = vec![(TRANSCRIPT, transcript::markdown(&transcript))];
         let mut has_closeup = false;
@@ -125,8 +125,8 @@ fn death(crash: &Crash, has_closeup: bool) -> String {
         table(&["what", "s since the load began", "ms after the death"], &rows)
     );
     text += &format!(
-        "The status was asked about every {:.1} ms, on the busy machine: what it tells is late by up to that much, and \
-         so may come after the first answer of the new life; a state that is shorter may go unseen.\n\n",
+        "The status was asked about every {:.1} ms on average, on the busy machine: what it tells is late by about that \
+         much, and so may come after the first answer of the new life; a state that is shorter may go unseen.\n\n",
         crash.poll_ms
     );
     text += &picture(TIMELINE, "Answers per 100 ms by replica and by status, with the moments of the table");

@@ -104,6 +104,8 @@ pub struct Run {
     pub names: Vec<String>,
     /// Some of the answers that were not as the contract has them: the request's number and what was wrong.
     pub failures: Vec<(u64, String)>,
+    /// Requests that were to be sent and were not.
+    pub missing: usize,
 }
 
 /// Sends everything and waits for the answers. Wrong answers are no error here: they are in the result.
@@ -124,12 +126,37 @@ pub fn run(plan: &Plan) -> Result<Run> {
             bar.set_position(done.load(Relaxed));
             thread::sleep(LOOK);
         }
-        // A panic of a worker is one of ours.
-        Ok::<Vec<Run>, std::io::Error>(threads.into_iter().filter_map(|thread| thread.join().ok()).collect())
+        let panicked = |_| std::io::Error::other("one of them panicked");
+        threads
+            .into_iter()
+            .map(|thread| thread.join().map_err(panicked))
+            .collect::<std::io::Result<Vec<Run>>>()
     });
     bar.finish_and_clear();
+    let mut run = merge(parts.context("run a thread for each connection")?);
+    run.missing = missing(plan, &run);
+    let failed = run.samples.iter().filter(|sample| sample.replica.is_none()).count();
+    WRONG.fetch_add((failed + run.missing) as u64, Relaxed);
     interrupt::check()?;
-    Ok(merge(parts.context("start a thread for each connection")?))
+    Ok(run)
+}
+
+/// Requests that were to be sent and were not, because nobody took connections any more.
+fn missing(plan: &Plan, run: &Run) -> usize {
+    match plan.amount {
+        Amount::Requests(total) => {
+            usize::try_from(total).unwrap_or(usize::MAX).saturating_sub(run.samples.len())
+        }
+        Amount::Until(_) => 0,
+    }
+}
+
+/// Wrong answers of all runs so far.
+static WRONG: AtomicU64 = AtomicU64::new(0);
+
+/// How many wrong answers there were in this process, so that an error that comes later does not hide them.
+pub fn wrong_so_far() -> u64 {
+    WRONG.load(Relaxed)
 }
 
 fn connect(plan: &Plan) -> Result<Vec<Client>> {
@@ -195,6 +222,7 @@ mod tests {
             Sample { due: at, sent: at, done: at, status: 200, replica }
         };
         let part = |names: [&str; 2], samples| Run {
+            missing: 0,
             samples,
             names: names.map(str::to_owned).to_vec(),
             failures: Vec::new(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use super::Run;
+use super::{Run, Sample};
 
 /// Wrong answers that are shown.
 const SHOWN: usize = 5;
@@ -63,11 +63,12 @@ impl Run {
         let stranger = |place: usize| !listed.contains(&self.names[place]);
         let strangers: Vec<bool> = (0..self.names.len()).map(stranger).collect();
         let is_wrong = |replica: Option<usize>| replica.is_none_or(|place| strangers[place]);
-        let count = self.samples.iter().filter(|sample| is_wrong(sample.replica)).count();
+        let count = self.missing + self.samples.iter().filter(|sample| is_wrong(sample.replica)).count();
         let unlisted = self.names.iter().zip(&strangers).filter(|(_, is_stranger)| **is_stranger);
         let unlisted = unlisted.map(|(name, _)| format!("an answer from '{name}', which /rep does not list"));
         let failures = self.failures.iter().map(|(k, why)| format!("request {k}: {why}"));
-        let first = failures.chain(unlisted).take(SHOWN).collect();
+        let missing = (self.missing > 0).then(|| format!("{} requests that could not be sent", self.missing));
+        let first = failures.chain(unlisted).chain(missing).take(SHOWN).collect();
         Wrong { count, first }
     }
 
@@ -76,12 +77,17 @@ impl Run {
         let begin = self.samples.iter().map(|sample| sample.due).min().unwrap_or_default();
         let end = self.samples.iter().map(|sample| sample.done).max().unwrap_or_default();
         let seconds = end.saturating_sub(begin).as_secs_f64();
-        if seconds > 0.0 { self.samples.len() as f64 / seconds } else { 0.0 }
+        if seconds > 0.0 { self.answered().count() as f64 / seconds } else { 0.0 }
     }
 
     /// How long answers took, each from when it was due.
     pub fn latency(&self) -> Latency {
-        latency(self.samples.iter().map(|sample| sample.done.saturating_sub(sample.due)))
+        latency(self.answered().map(|sample| sample.done.saturating_sub(sample.due)))
+    }
+
+    /// Requests that got an answer, right or wrong: a connection that is refused at once says nothing of speed.
+    fn answered(&self) -> impl Iterator<Item = &Sample> {
+        self.samples.iter().filter(|sample| sample.status != 0)
     }
 }
 
@@ -116,6 +122,7 @@ mod tests {
             replica,
         };
         Run {
+            missing: 0,
             samples: samples.iter().map(sample).collect(),
             names: vec!["b".to_owned(), "a".to_owned()],
             failures: vec![(3, "no".to_owned())],

@@ -34,6 +34,8 @@ pub struct Work<'a> {
 impl Work<'_> {
     /// Sends requests until there are none left.
     pub fn run(self, client: Client) -> Run {
+        // By then all connections are open: otherwise the first requests would wait for that.
+        interrupt::sleep_until(self.plan.start);
         let mut run = Run::default();
         let mut line = Line { plan: self.plan, client: Some(client), used: Instant::now(), refusals: 0 };
         while let Some(k) = self.take() {

@@ -67,7 +67,10 @@ fn growth(outcome: &Outcome) -> Logarithmic {
     let title = "Keys that move when a server leaves, over what it had";
     Logarithmic {
         title: title.to_owned(),
-        about: format!("{title}, for fleets of {SIZES:?} servers; the numbers are in the table."),
+        about: format!(
+            "{title}, for fleets of {} servers; the numbers are in the table.",
+            SIZES.map(|n| n.to_string()).join(", ")
+        ),
         x_label: "servers before (N)".to_owned(),
         y_label: "moved / ideal".to_owned(),
         lines,

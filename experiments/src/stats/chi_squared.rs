@@ -25,13 +25,17 @@ pub fn chi_squared(measured: &[u64], shares: &[f64]) -> Option<ChiSquared> {
     let whole: f64 = shares.iter().sum();
     let expected = shares.iter().map(|share| share / whole * total);
     let classes = measured.iter().map(|&count| count as f64).zip(expected);
-    let (classes, pooled) = pool(classes.collect());
+    let classes: Vec<(f64, f64)> = classes.collect();
+    // What cannot be has come: no chance does that.
+    let is_impossible = classes.iter().any(|(count, expected)| *count > 0.0 && *expected == 0.0);
+    let (classes, pooled) = pool(classes);
     if classes.len() < 2 {
         return None;
     }
-    let statistic = classes.iter().map(|(count, expected)| (count - expected).powi(2) / expected).sum();
+    let statistic: f64 = classes.iter().map(|(count, expected)| (count - expected).powi(2) / expected).sum();
     let degrees = classes.len() - 1;
-    Some(ChiSquared { statistic, degrees, p_value: p_value(statistic, degrees), pooled })
+    let p_value = if is_impossible { 0.0 } else { p_value(statistic, degrees) };
+    Some(ChiSquared { statistic, degrees, p_value, pooled })
 }
 
 /// Puts classes of which too little is expected into one, and, where that is still too little, the next one with them.
@@ -60,6 +64,12 @@ fn p_value(statistic: f64, degrees: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_is_no_chance() {
+        assert_eq!(chi_squared(&[50, 4975, 4975], &[0.0, 0.5, 0.5]).unwrap().p_value, 0.0);
+        assert!(chi_squared(&[0, 5000, 5000], &[0.0, 0.5, 0.5]).unwrap().p_value > 0.9);
+    }
 
     #[test]
     fn known_quantiles() {
