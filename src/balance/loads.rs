@@ -57,8 +57,13 @@ impl Loads {
         self.is_level = self.serving.windows(2).all(|pair| pair[0].weight == pair[1].weight);
     }
 
+    /// Where one that serves stands in the list, or where it would.
+    fn place_of(&self, id: RingId) -> Result<usize, usize> {
+        self.serving.binary_search_by_key(&id, |load| load.id)
+    }
+
     fn move_one(&mut self, id: RingId, serving: bool) {
-        match (self.serving.binary_search_by_key(&id, |load| load.id), serving) {
+        match (self.place_of(id), serving) {
             (Ok(at), false) => {
                 let load = self.serving.remove(at);
                 self.away.insert(id, load);
@@ -125,7 +130,7 @@ impl Loads {
     }
 
     fn of(&self, id: RingId) -> Option<&Load> {
-        match self.serving.binary_search_by_key(&id, |load| load.id) {
+        match self.place_of(id) {
             Ok(at) => self.serving.get(at),
             Err(_) => self.away.get(&id),
         }
@@ -137,13 +142,13 @@ impl Loads {
 
     /// What policies know of one that serves.
     pub(super) fn of_serving(&self, id: RingId) -> Option<&Load> {
-        self.serving.get(self.serving.binary_search_by_key(&id, |load| load.id).ok()?)
+        self.serving.get(self.place_of(id).ok()?)
     }
 
     /// Counts a request on one that was chosen.
     pub(super) fn begin(&mut self, id: RingId) {
         self.choices += 1;
-        if let Ok(at) = self.serving.binary_search_by_key(&id, |load| load.id) {
+        if let Ok(at) = self.place_of(id) {
             self.serving[at].in_flight += 1;
             self.serving[at].last_choice = self.choices;
             self.in_flight += 1;
@@ -152,7 +157,7 @@ impl Loads {
 
     /// Counts a request down; returns how many are left.
     pub(super) fn end(&mut self, id: RingId) -> usize {
-        let load = match self.serving.binary_search_by_key(&id, |load| load.id) {
+        let load = match self.place_of(id) {
             Ok(at) => {
                 self.in_flight = self.in_flight.saturating_sub(1);
                 self.serving.get_mut(at)

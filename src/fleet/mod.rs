@@ -6,8 +6,8 @@
 //! # About threads and cloning
 //! [`Fleet`] is a handle; clones share the state. Each method takes the lock for microseconds at a time and does no I/O
 //! under it; the guard never leaves this file. (Under `maglev`, and under `ketama` with hundreds of replicas, a change of
-//! who serves takes up to some milliseconds: their tables are made anew under the lock.) Two methods wait on a condition variable, which gives the lock back
-//! meanwhile: [`Fleet::wait_until_drained`] and [`Fleet::claim_within`].
+//! who serves takes up to some milliseconds: their tables are made anew under the lock.) Two methods wait on a condition
+//! variable, which gives the lock back meanwhile: [`Fleet::wait_until_drained`] and [`Fleet::claim_within`].
 //!
 //! Invariant: nothing here starts, stops or asks a replica anything.
 
@@ -175,11 +175,6 @@ impl Fleet {
     /// Notes whether replicas stay in the ring though they have failed, because too many have.
     pub fn set_panic(&self, in_panic: bool) {
         self.lock().in_panic = in_panic;
-    }
-
-    /// Whether replicas are in the ring that have failed.
-    pub fn is_in_panic(&self) -> bool {
-        self.lock().in_panic
     }
 
     /// How replicas are chosen.

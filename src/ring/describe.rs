@@ -42,27 +42,17 @@ impl Ring {
         let serving = self.servers.iter().filter(|(_, server)| server.serving);
         serving.for_each(|(&id, _)| add((id, 0.0)));
         match &self.table {
-            Table::Slots(_) if !matches!(self.shape.scheme(), Scheme::Statement(_)) => {
-                let slots = self.shape.slots() as f64;
-                self.owned_slots()
-                    .into_iter()
-                    .map(|(id, owned)| (id, owned as f64 / slots))
-                    .for_each(&mut add);
+            // Not all slots see as many requests.
+            Table::Slots(table) if matches!(self.shape.scheme(), Scheme::Statement(_)) => {
+                let slots = table.owners().iter().zip(self.slot_parts());
+                slots.filter_map(|(id, part)| Some(((*id)?, part))).for_each(&mut add);
             }
-            Table::Slots(table) => {
-                let parts = self.slot_parts();
-                table
-                    .owners()
-                    .iter()
-                    .zip(parts)
-                    .filter_map(|(id, part)| Some(((*id)?, part)))
-                    .for_each(&mut add);
+            Table::Slots(_) | Table::Maglev(_) => {
+                let slots = self.shape.slots() as f64;
+                let owned = self.owned_slots().into_iter();
+                owned.map(|(id, owned)| (id, owned as f64 / slots)).for_each(&mut add);
             }
             Table::Ketama(table) => table.spread().for_each(&mut add),
-            Table::Maglev(table) => {
-                let size = self.shape.slots() as f64;
-                table.entries().map(|(id, entries)| (id, entries as f64 / size)).for_each(&mut add);
-            }
             Table::Rendezvous(table) => table.spread().for_each(&mut add),
         }
         spread
