@@ -230,4 +230,22 @@ mod tests {
         assert!(loads.draw(&[1, 2, 3, 4].map(RingId)).is_none());
         assert!(Loads::default().draw(&[]).is_none());
     }
+
+    #[test]
+    fn a_second_draw_is_any_of_the_others() {
+        let mut loads = Loads::default();
+        let ids = [1, 2, 3].map(RingId);
+        ids.into_iter().for_each(|id| loads.add(id, Weight::ONE));
+        loads.set_serving(&ids, true);
+        for first in loads.serving() {
+            let mut counts = [0u32; 4];
+            (0..2_000).for_each(|_| counts[loads.draw_other(first).unwrap().id.0 as usize] += 1);
+            assert_eq!(counts[first.id.0 as usize], 0);
+            // Seven standard deviations of a binomial count of 22.
+            let even = counts.iter().filter(|count| count.abs_diff(1_000) < 7 * 22).count();
+            assert_eq!(even, 2, "{counts:?}");
+        }
+        loads.set_serving(&[RingId(1), RingId(2)], false);
+        assert!(loads.draw_other(&loads.serving()[0]).is_none());
+    }
 }

@@ -257,3 +257,16 @@ fn a_lookup_table_has_an_entry_for_each_server_or_refuses_it() {
     assert_eq!(error, "server 102: 101 servers have taken all 101 entries of the table");
     assert_eq!(ring, before);
 }
+
+#[test]
+fn a_ring_of_points_refuses_more_than_it_may_have() {
+    let mut ring = Ring::new(Shape::new(Scheme::Ketama, 0, 1024).unwrap());
+    let heaviest = Weight::new(Weight::MAX).unwrap();
+    ring.place_weighted(RingId(1), heaviest).unwrap();
+    ring.place_weighted(RingId(2), heaviest).unwrap();
+    let before = ring.clone();
+    let error = ring.place_weighted(RingId(3), heaviest).unwrap_err().to_string();
+    assert_eq!(error, "server 3: its 102400 points and the 204800 of others are more than 262144");
+    assert_eq!(ring, before);
+    ring.place(RingId(3)).unwrap();
+}

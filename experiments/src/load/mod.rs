@@ -135,8 +135,6 @@ pub fn run(plan: &Plan) -> Result<Run> {
     bar.finish_and_clear();
     let mut run = merge(parts.context("run a thread for each connection")?);
     run.missing = missing(plan, &run);
-    let failed = run.samples.iter().filter(|sample| sample.replica.is_none()).count();
-    WRONG.fetch_add((failed + run.missing) as u64, Relaxed);
     interrupt::check()?;
     Ok(run)
 }
@@ -151,7 +149,7 @@ fn missing(plan: &Plan, run: &Run) -> usize {
     }
 }
 
-/// Wrong answers of all runs so far.
+/// Wrong answers of all runs that were judged so far: see [`Run::wrong`].
 static WRONG: AtomicU64 = AtomicU64::new(0);
 
 /// How many wrong answers there were in this process, so that an error that comes later does not hide them.

@@ -1,11 +1,12 @@
 //! What a run comes to.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use super::{Run, Sample};
+use super::{Run, Sample, WRONG};
 
 /// Wrong answers that are shown.
 const SHOWN: usize = 5;
@@ -58,12 +59,14 @@ impl Run {
         names.iter().map(count).collect()
     }
 
-    /// The answers that were wrong, those from somebody whom the balancer does not list among them.
+    /// The answers that were wrong, those from somebody whom the balancer does not list among them. They count for
+    /// [`super::wrong_so_far`], so a run is judged once.
     pub fn wrong(&self, listed: &[String]) -> Wrong {
         let stranger = |place: usize| !listed.contains(&self.names[place]);
         let strangers: Vec<bool> = (0..self.names.len()).map(stranger).collect();
         let is_wrong = |replica: Option<usize>| replica.is_none_or(|place| strangers[place]);
         let count = self.missing + self.samples.iter().filter(|sample| is_wrong(sample.replica)).count();
+        WRONG.fetch_add(count as u64, Relaxed);
         let unlisted = self.names.iter().zip(&strangers).filter(|(_, is_stranger)| **is_stranger);
         let unlisted = unlisted.map(|(name, _)| format!("an answer from '{name}', which /rep does not list"));
         let failures = self.failures.iter().map(|(k, why)| format!("request {k}: {why}"));
