@@ -3,9 +3,9 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use crate::experiment::ALL;
+use crate::experiment::{ALL, Experiment};
 use crate::results::{self, About};
 
 /// The name of the report's file.
@@ -17,25 +17,35 @@ const HEAD: &str = "# What Ringmaster does, measured\n\nWritten by `cargo run --
 
 /// Writes the report of what there is.
 ///
+/// A result that another version has left and that this one cannot read is named, and its part left out.
+///
 /// # Errors
-/// A result cannot be read, or the report not be written.
+/// The report cannot be written.
 pub fn write(folder: &Path) -> Result<()> {
     let mut text = HEAD.to_owned();
     for experiment in ALL {
-        let name = experiment.name();
-        if let Some(record) = results::read(folder, name)? {
-            let section =
-                experiment.section(record.result).with_context(|| format!("read the result of {name}"))?;
-            let _ = write!(
-                text,
-                "\n## {}: {}\n\n{}\n{section}",
-                name.to_uppercase(),
-                experiment.summary(),
-                about(&record.about)
-            );
+        match part(folder, *experiment) {
+            Ok(part) => text += &part.unwrap_or_default(),
+            Err(error) => {
+                let name = experiment.name();
+                let why = format!("{name}.json cannot be read ({error:#}): run {name} again");
+                eprintln!("experiments: {why}");
+                let _ = write!(text, "\n## {}\n\n{why}.\n", name.to_uppercase());
+            }
         }
     }
     results::write(folder, FILE, &text)
+}
+
+/// What there is to say of one experiment, if it was run.
+fn part(folder: &Path, experiment: &dyn Experiment) -> Result<Option<String>> {
+    let name = experiment.name();
+    let Some(record) = results::read(folder, name)? else {
+        return Ok(None);
+    };
+    let section = experiment.section(record.result)?;
+    let (head, summary) = (name.to_uppercase(), experiment.summary());
+    Ok(Some(format!("\n## {head}: {summary}\n\n{}\n{section}", about(&record.about))))
 }
 
 fn about(about: &About) -> String {

@@ -138,6 +138,20 @@ fn requests_that_get_no_answer_are_wrong() {
 }
 
 #[test]
+fn a_result_of_another_version_is_named_and_stops_nothing() {
+    let out = folder("old");
+    fs::create_dir_all(&out).unwrap();
+    fs::write(out.join("a2.json"), r#"{"experiment":"a2"}"#).unwrap();
+    let output = a1(serve(|_| hello("a1")), &out);
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("a2.json cannot be read"), "{said}");
+    let report = fs::read_to_string(out.join("REPORT.md")).unwrap();
+    assert!(report.contains("run a2 again") && report.contains("| a1 | 40 |"), "{report}");
+    fs::remove_dir_all(out).unwrap();
+}
+
+#[test]
 fn nobody_at_the_url_is_one_line() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let out = folder("nobody");
