@@ -26,7 +26,7 @@ impl Balancer {
     /// # Errors
     /// It does not start.
     pub fn start(program: &Path, settings: &[String]) -> Result<Balancer> {
-        let ours = ["--listen", "127.0.0.1:0", "--launcher", "process", "--log", "info"];
+        let ours = ["--listen", "127.0.0.1:0", "--launcher", "process", "--log-level", "info"];
         let all: Vec<String> = ours.into_iter().map(str::to_owned).chain(settings.iter().cloned()).collect();
         let (process, address) = Process::start(program, &all)?;
         let target = Target::at(address);

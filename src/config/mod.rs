@@ -232,13 +232,15 @@ fn heartbeat_path(given: &Given) -> Result<PathAndQuery, String> {
 
 /// A level, or levels by module; what the logger would only complain about is refused here.
 fn log_filter(given: &Given) -> Result<Option<String>, String> {
-    let filter = given.plain("log");
+    let filter = given.plain("log-level");
     let is_level = |word: &str| word.parse::<log::LevelFilter>().is_ok();
     let is_rule = |rule: &str| is_level(rule.split_once('=').map_or(rule, |(_, level)| level).trim());
     match filter.split(',').all(is_rule) {
-        true => Ok(given.is_given("log").then_some(filter)),
-        false => given
-            .refuse("log", "off, error, warn, info, debug or trace, or module=level, separated by commas"),
+        true => Ok(given.is_given("log-level").then_some(filter)),
+        false => given.refuse(
+            "log-level",
+            "off, error, warn, info, debug or trace, or module=level, separated by commas",
+        ),
     }
 }
 

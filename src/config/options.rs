@@ -85,7 +85,7 @@ pub(super) const SETTINGS: [Setting; 42] = [
     setting("head-timeout", "TIME", "10s", "how long the head of a request may take to come"),
     setting("idle-timeout", "TIME", "60s", "how long a client may say nothing, or not read"),
     setting("on-exit", "KIND", "remove", "docker: remove the containers in the end, or keep them"),
-    setting("log", "FILTER", "info", "what is logged: error, warn, info, debug, or module=level,…"),
+    setting("log-level", "FILTER", "info", "what is logged: error, warn, info, debug, or module=level,…"),
 ];
 
 /// The name of a setting in the environment.

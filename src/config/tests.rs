@@ -131,8 +131,8 @@ fn a_bad_value_is_one_line_that_names_flag_value_and_what_is_allowed() {
             "--replicas: '40' is not a number from 1 to 39",
         ),
         (
-            "--log verbose",
-            "--log: 'verbose' is not off, error, warn, info, debug or trace, or module=level, separated by commas",
+            "--log-level verbose",
+            "--log-level: 'verbose' is not off, error, warn, info, debug or trace, or module=level, separated by commas",
         ),
         ("--json", "--json goes with 'ringmaster ring'"),
         ("--svg x.svg", "--svg goes with 'ringmaster ring'"),

@@ -41,7 +41,7 @@ impl HostBalancer {
             .args(["--launcher", "docker", "--listen", listen])
             .args(["--network", &network, "--fleet", &fleet])
             .args(flags)
-            .env_remove("RINGMASTER_LOG")
+            .env_remove("RINGMASTER_LOG_LEVEL")
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");

@@ -36,7 +36,7 @@ impl Balancer {
         let number = options.replicas.to_string();
         let fleet = format!("chaos-{}", std::process::id());
         let network = format!("{fleet}-net");
-        let mut args = vec!["--listen", "127.0.0.1:0", "--replicas", &number, "--log", "info"];
+        let mut args = vec!["--listen", "127.0.0.1:0", "--replicas", &number, "--log-level", "info"];
         args.extend(["--longest-pause", LONGEST_PAUSE]);
         let docker = match options.launcher {
             ReplicaKind::Process => {

@@ -42,7 +42,7 @@ impl Balancer {
         let folder = Folder::new()?;
         let (replicas, slots) = (options.replicas.to_string(), slots(options.replicas).to_string());
         let interval = format!("{}ms", INTERVAL.as_millis());
-        let mut args = vec!["--listen", "127.0.0.1:0", "--launcher", "process", "--log", "info"];
+        let mut args = vec!["--listen", "127.0.0.1:0", "--launcher", "process", "--log-level", "info"];
         args.extend(["--replicas", &replicas, "--max-replicas", &replicas, "--slots", &slots]);
         args.extend(["--heartbeat-interval", &interval]);
         let process = Process::start("ringmaster", ringmaster(&options.ringmaster, args)?, &folder)?;
