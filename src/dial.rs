@@ -52,6 +52,15 @@ pub fn blame(error: &ureq::Error, connected: bool) -> Blame {
     }
 }
 
+/// What went wrong, for people: the HTTP client's words for a timeout name a part of its own.
+pub fn words(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Timeout(_) => "no answer in time".to_owned(),
+        ureq::Error::Io(error) => error.to_string(),
+        other => other.to_string(),
+    }
+}
+
 /// A resolver for addresses that are known.
 ///
 /// ureq's own starts a thread for each request as soon as a timeout applies to resolving. Replicas are reached by

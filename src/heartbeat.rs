@@ -89,8 +89,10 @@ impl Heartbeat {
                 (None, status) => missed(format!("heartbeat answered {}", status.as_u16()), true),
             },
             Err(error) => match dial::blame(&error, self.connected.load(Relaxed)) {
-                Blame::Ours => Pulse::Unknown(error.to_string()),
-                blame => missed(format!("heartbeat failed: {error}"), blame == Blame::Accepts),
+                Blame::Ours => Pulse::Unknown(dial::words(&error)),
+                blame => {
+                    missed(format!("heartbeat failed: {}", dial::words(&error)), blame == Blame::Accepts)
+                }
             },
         }
     }
@@ -216,7 +218,7 @@ mod tests {
         assert!(matches!(&pulse, Pulse::Missed(miss) if !miss.accepts), "{pulse:?}");
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let pulse = heartbeat(Duration::from_millis(50)).pulse(silent.local_addr().unwrap(), None);
-        let is_timeout = |miss: &Miss| miss.why.contains("timeout") && miss.accepts;
+        let is_timeout = |miss: &Miss| miss.why.contains("no answer in time") && miss.accepts;
         assert!(matches!(&pulse, Pulse::Missed(miss) if is_timeout(miss)), "{pulse:?}");
     }
 }

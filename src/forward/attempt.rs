@@ -147,13 +147,13 @@ fn cannot_connect(error: &ureq::Error, agent: &CheckedOut) -> Option<bool> {
 
 fn failure_of(error: ureq::Error, agent: &CheckedOut) -> Failure {
     match error {
-        ureq::Error::Timeout(_) => Failure::TimedOut(error.to_string()),
+        ureq::Error::Timeout(_) => Failure::TimedOut(dial::words(&error)),
         ureq::Error::Io(_) | ureq::Error::ConnectionFailed | ureq::Error::HostNotFound => {
-            Failure::Unreachable(error.to_string())
+            Failure::Unreachable(dial::words(&error))
         }
         // Refused by ureq itself before anything was sent: no replica would take it.
         _ if agent.progress() == Progress::NothingSent => Failure::Unsendable(error.to_string()),
-        _ => Failure::Unreachable(error.to_string()),
+        _ => Failure::Unreachable(dial::words(&error)),
     }
 }
 
