@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | 0 | [`ring`] | which server owns a key: slots, virtual servers, schemes; no threads, no network |
 //! | 0 | [`replica`], [`sync`], [`shutdown`], [`dial`], [`listening`], [`leash`] | a replica's name and address; locks and threads; the end; how our HTTP clients are set up; where clients come in; a process that ends with its parent |
+//! | 0 | [`metrics`] | what is counted and measured |
 //! | 1 | [`balance`], [`heartbeat`], [`launcher`] | choosing; one pulse; starting and stopping (docker, processes) |
 //! | 2 | [`fleet`] | replicas, ring and in-flight counts behind one mutex |
 //! | 3 | [`supervisor`], [`forward`] | changes to the fleet; one request carried to a replica |
@@ -21,6 +22,7 @@ pub mod ring;
 pub mod dial;
 pub mod leash;
 pub mod listening;
+pub mod metrics;
 pub mod replica;
 pub mod shutdown;
 pub mod sync;
