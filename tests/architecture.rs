@@ -32,7 +32,7 @@ const FLOORS: [(&str, u32); 19] = [
 ];
 
 /// Modules that stand on top of a floor: they may also name their neighbours on it.
-const TOPS: [(&str, u32); 3] = [("shutdown", 0), ("server", 6), ("ring_report", 6)];
+const TOPS: [(&str, u32); 4] = [("shutdown", 0), ("journal", 0), ("server", 6), ("ring_report", 6)];
 
 const MAIN_FLOOR: u32 = 7;
 
