@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | 0 | [`ring`] | which server owns a key: slots, virtual servers, schemes; no threads, no network |
 //! | 0 | [`replica`], [`sync`], [`shutdown`], [`dial`], [`listening`], [`leash`] | a replica's name and address; locks and threads; the end; how our HTTP clients are set up; where clients come in; a process that ends with its parent |
-//! | 0 | [`metrics`], [`journal`] | what is counted and measured; what has happened |
+//! | 0 | [`metrics`], [`journal`], [`access_log`] | what is counted and measured; what has happened; a line for each request |
 //! | 1 | [`balance`], [`heartbeat`], [`launcher`] | choosing; one pulse; starting and stopping (docker, processes) |
 //! | 2 | [`fleet`] | replicas, ring and in-flight counts behind one mutex |
 //! | 3 | [`supervisor`], [`forward`] | changes to the fleet; one request carried to a replica |
@@ -19,6 +19,7 @@
 
 pub mod ring;
 
+pub mod access_log;
 pub mod dial;
 pub mod journal;
 pub mod leash;
