@@ -23,6 +23,7 @@ pub use lease::{Claim, Lease};
 pub use view::{Overview, Phase, Recruit, Replica, ReplicaId, Trouble, Watched};
 
 use crate::balance::Policy;
+use crate::metrics::Metrics;
 use crate::replica::{Hostname, Instance};
 use crate::ring::{Ring, RingId, Shape};
 use crate::sync::{Condvar, Mutex, MutexGuard};
@@ -36,6 +37,7 @@ pub struct Fleet {
 
 struct Shared {
     state: Mutex<State>,
+    metrics: Metrics,
     /// Told when something that a thread may wait for has happened: a leaving replica's last request ended, or a
     /// claim was given back.
     changed: Condvar,
@@ -44,8 +46,14 @@ struct Shared {
 impl Fleet {
     /// An empty fleet on a ring of this shape, whose requests go by this policy.
     pub fn new(shape: Shape, policy: Policy) -> Fleet {
-        let state = Mutex::new(State::new(Ring::new(shape), policy));
-        Fleet { shared: Arc::new(Shared { state, changed: Condvar::new() }) }
+        let metrics = Metrics::default();
+        let state = State::new(Ring::new(shape), policy, metrics.clone(), Instant::now());
+        Fleet { shared: Arc::new(Shared { state: Mutex::new(state), metrics, changed: Condvar::new() }) }
+    }
+
+    /// The instruments of the program that this is the fleet of; each replica's meter is one of them.
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
     }
 
     /// No operation on the state leaves it half changed by panicking between two writes, so a poisoned lock is as
@@ -58,8 +66,13 @@ impl Fleet {
 
     /// Chooses a serving replica for `request` that is not in `tried`, and counts the request on it.
     pub fn lease(&self, request: u64, tried: &[RingId]) -> Option<Lease> {
-        let (id, address) = self.lock().choose_and_count(request, tried)?;
-        Some(Lease::new(self.clone(), id, address))
+        let chosen = self.lock().choose_and_count(request, tried)?;
+        Some(Lease::new(self.clone(), chosen))
+    }
+
+    /// The name of the replica that owns `request` on the ring, for those who explain a choice.
+    pub fn owner(&self, request: u64) -> Option<Hostname> {
+        self.lock().owner(request)
     }
 
     /// Gives the place of one request back; only a lease's `Drop` calls it.
@@ -125,7 +138,7 @@ impl Fleet {
         // Finding slots may take milliseconds. It is done on a copy, so that no request waits; taking them is quick,
         // and fails if somebody else took one meanwhile.
         let found = find_slots(ring, ids)?;
-        self.lock().enrol(recruits, &found)
+        self.lock().at(Instant::now()).enrol(recruits, &found)
     }
 
     /// Takes back a replica that an earlier run of the balancer recorded, with the ring identity and, where they can
@@ -140,18 +153,18 @@ impl Fleet {
         slots: &[usize],
         instance: Option<Instance>,
     ) -> Result<ReplicaId, String> {
-        self.lock().restore(recruit, ring_id, slots, instance)
+        self.lock().at(Instant::now()).restore(recruit, ring_id, slots, instance)
     }
 
     /// Puts replicas into service together, in one step: from now on they are listed and routed to. Those that are
     /// gone, are leaving, or have no running instance are passed over; returns how many it put into service.
     pub fn admit(&self, ids: &[ReplicaId]) -> usize {
-        self.lock().admit(ids)
+        self.lock().at(Instant::now()).admit(ids)
     }
 
     /// Makes replicas that were recruited ordinary members that are down, so that the watchdog brings them up.
     pub fn enlist(&self, ids: &[ReplicaId]) {
-        self.lock().enlist(ids);
+        self.lock().at(Instant::now()).enlist(ids);
     }
 
     // --- failing and coming back ----------------------------------------------------------------------------
@@ -159,17 +172,17 @@ impl Fleet {
     /// Takes a serving replica out of the ring if `instance` is still what runs it; keeps its slots for it.
     /// Returns whether it did.
     pub fn fail(&self, id: ReplicaId, instance: &Instance) -> bool {
-        self.lock().fail(id, instance)
+        self.lock().at(Instant::now()).fail(id, instance)
     }
 
     /// Records what runs a replica now, or that nothing does.
     pub fn set_instance(&self, id: ReplicaId, instance: Option<Instance>) {
-        self.lock().set_instance(id, instance);
+        self.lock().at(Instant::now()).set_instance(id, instance);
     }
 
     /// Notes what keeps a replica from serving, for those who ask; `None` when nothing does any more.
     pub fn set_trouble(&self, id: ReplicaId, trouble: Option<Trouble>) {
-        self.lock().set_trouble(id, trouble);
+        self.lock().at(Instant::now()).set_trouble(id, trouble);
     }
 
     /// Notes whether replicas stay in the ring though they have failed, because too many have.
@@ -232,7 +245,7 @@ impl Fleet {
     /// A sentence that names what stands in the way: an unknown name, more than there are, fewer than `min` left, or,
     /// while some serve, none that does.
     pub fn leave(&self, n: usize, named: &[Hostname], min: usize) -> Result<Vec<ReplicaId>, String> {
-        self.lock().leave(n, named, min)
+        self.lock().at(Instant::now()).leave(n, named, min)
     }
 
     /// Waits until none of `ids` holds a request any more, at most until `deadline`; returns how many requests are
@@ -250,7 +263,7 @@ impl Fleet {
 
     /// A leaving replica that could not be stopped is a member again; it is down until a heartbeat says otherwise.
     pub fn take_back(&self, id: ReplicaId) {
-        self.lock().take_back(id);
+        self.lock().at(Instant::now()).take_back(id);
     }
 
     /// Forgets a replica and frees its slots and its name.

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
 
+use super::lease::Chosen;
 use super::view::{Overview, Phase, Recruit, Replica, ReplicaId, Trouble, Watched};
 use crate::balance::{Balance, Policy};
+use crate::metrics::{Meter, Metrics};
 use crate::replica::{Hostname, Instance};
 use crate::ring::{Ring, RingId, Shape, Weight};
 
@@ -12,10 +16,19 @@ struct Member {
     serial: u64,
     hostname: Hostname,
     phase: Phase,
+    /// Since when.
+    since: Instant,
     instance: Option<Instance>,
     weight: Weight,
     claimed: bool,
     trouble: Option<Trouble>,
+    meter: Arc<Meter>,
+}
+
+impl Member {
+    fn enter(&mut self, phase: Phase, now: Instant) {
+        (self.phase, self.since) = (phase, now);
+    }
 }
 
 pub(super) struct State {
@@ -24,14 +37,23 @@ pub(super) struct State {
     balance: Balance,
     members: BTreeMap<RingId, Member>,
     next_serial: u64,
+    metrics: Metrics,
+    /// When the change that is being made is made.
+    now: Instant,
     /// Replicas that have failed are in the ring, because too many have.
     pub(super) in_panic: bool,
 }
 
 impl State {
-    pub(super) fn new(ring: Ring, policy: Policy) -> State {
+    pub(super) fn new(ring: Ring, policy: Policy, metrics: Metrics, now: Instant) -> State {
         let balance = Balance::new(policy);
-        State { ring, balance, members: BTreeMap::new(), next_serial: 0, in_panic: false }
+        State { ring, balance, members: BTreeMap::new(), next_serial: 0, metrics, now, in_panic: false }
+    }
+
+    /// The state, told what time it is; for changes of who stands where.
+    pub(super) fn at(&mut self, now: Instant) -> &mut State {
+        self.now = now;
+        self
     }
 
     pub(super) fn shape(&self) -> Shape {
@@ -67,21 +89,24 @@ impl State {
 
     // --- requests -------------------------------------------------------------------------------------------
 
-    pub(super) fn choose_and_count(
-        &mut self,
-        request: u64,
-        tried: &[RingId],
-    ) -> Option<(ReplicaId, SocketAddr)> {
+    pub(super) fn choose_and_count(&mut self, request: u64, tried: &[RingId]) -> Option<Chosen> {
         let ring_id = self.balance.take(&self.ring, request, tried)?;
         let member = self.members.get(&ring_id);
-        let place = member.and_then(|member| {
-            let id = ReplicaId { ring_id, serial: member.serial };
-            Some((id, member.instance.as_ref()?.address))
+        let chosen = member.and_then(|member| {
+            let address = member.instance.as_ref()?.address;
+            let (hostname, meter) = (member.hostname.clone(), member.meter.clone());
+            Some(Chosen { id: ReplicaId { ring_id, serial: member.serial }, address, hostname, meter })
         });
-        if place.is_none() {
+        if chosen.is_none() {
             self.balance.give_back(ring_id);
         }
-        place
+        chosen
+    }
+
+    /// Who owns a request, whatever else counts.
+    pub(super) fn owner(&self, request: u64) -> Option<Hostname> {
+        let owner = self.ring.owner(request)?;
+        self.members.get(&owner).map(|member| member.hostname.clone())
     }
 
     /// Returns whether this was the last request of a replica that is leaving.
@@ -156,7 +181,13 @@ impl State {
     }
 
     pub(super) fn set_trouble(&mut self, id: ReplicaId, trouble: Option<Trouble>) {
+        let now = self.now;
+        let standing = |trouble: &Option<Trouble>| trouble.as_ref().map(Trouble::is_crash_loop);
         if let Some(member) = self.member_mut(id) {
+            // Failed is another state than starting, and a crash loop than both.
+            if member.phase == Phase::Down && standing(&member.trouble) != standing(&trouble) {
+                member.since = now;
+            }
             member.trouble = trouble;
         }
     }
@@ -173,6 +204,8 @@ impl State {
             slots: self.ring.slots_of(id.ring_id).map(<[usize]>::to_vec).unwrap_or_default(),
             owned_slots,
             trouble: member.trouble.clone(),
+            since: member.since,
+            meter: member.meter.clone(),
         }
     }
 
@@ -238,7 +271,9 @@ impl State {
         let serial = self.next_serial;
         self.next_serial += 1;
         let Recruit { hostname, weight } = recruit;
-        let member = Member { serial, hostname, phase, instance, weight, claimed: false, trouble: None };
+        let (since, meter) = (self.now, self.metrics.meter());
+        let (claimed, trouble) = (false, None);
+        let member = Member { serial, hostname, phase, since, instance, weight, claimed, trouble, meter };
         self.members.insert(ring_id, member);
         // One that was recorded under other settings is kept, for the next that have weights, and does not count.
         self.balance.add(ring_id, if self.has_weights() { weight } else { Weight::ONE });
@@ -253,12 +288,13 @@ impl State {
     }
 
     pub(super) fn admit(&mut self, ids: &[ReplicaId]) -> usize {
+        let now = self.now;
         let mut admitted = Vec::with_capacity(ids.len());
         for &id in ids {
             let ready =
                 |m: &&mut Member| m.instance.is_some() && matches!(m.phase, Phase::Joining | Phase::Down);
             if let Some(member) = self.member_mut(id).filter(ready) {
-                member.phase = Phase::Serving;
+                member.enter(Phase::Serving, now);
                 admitted.push(id.ring_id);
             }
         }
@@ -267,9 +303,10 @@ impl State {
     }
 
     pub(super) fn enlist(&mut self, ids: &[ReplicaId]) {
+        let now = self.now;
         for &id in ids {
             if let Some(member) = self.member_mut(id).filter(|member| member.phase == Phase::Joining) {
-                member.phase = Phase::Down;
+                member.enter(Phase::Down, now);
             }
         }
     }
@@ -277,11 +314,12 @@ impl State {
     // --- failing and coming back ----------------------------------------------------------------------------
 
     pub(super) fn fail(&mut self, id: ReplicaId, instance: &Instance) -> bool {
+        let now = self.now;
         let same = |m: &&mut Member| m.phase == Phase::Serving && m.instance.as_ref() == Some(instance);
         let Some(member) = self.member_mut(id).filter(same) else {
             return false;
         };
-        member.phase = Phase::Down;
+        member.enter(Phase::Down, now);
         self.set_serving(&[id.ring_id], false);
         true
     }
@@ -294,7 +332,7 @@ impl State {
             if ring_id != id.ring_id && same(member) {
                 member.instance = None;
                 if member.phase == Phase::Serving {
-                    member.phase = Phase::Down;
+                    member.enter(Phase::Down, self.now);
                     gone.push(ring_id);
                 }
             }
@@ -370,17 +408,19 @@ impl State {
         }
         let leaving: Vec<RingId> = chosen.iter().map(|id| id.ring_id).collect();
         self.set_serving(&leaving, false);
+        let now = self.now;
         for &id in &chosen {
             if let Some(member) = self.member_mut(id) {
-                member.phase = Phase::Leaving;
+                member.enter(Phase::Leaving, now);
             }
         }
         Ok(chosen)
     }
 
     pub(super) fn take_back(&mut self, id: ReplicaId) {
+        let now = self.now;
         if let Some(member) = self.member_mut(id).filter(|member| member.phase == Phase::Leaving) {
-            member.phase = Phase::Down;
+            member.enter(Phase::Down, now);
         }
     }
 
@@ -395,7 +435,9 @@ impl State {
 
 fn watch(id: ReplicaId, member: &Member) -> Watched {
     let Member { phase, claimed, .. } = *member;
-    Watched { id, hostname: member.hostname.clone(), phase, instance: member.instance.clone(), claimed }
+    let (hostname, instance, meter) =
+        (member.hostname.clone(), member.instance.clone(), member.meter.clone());
+    Watched { id, hostname, phase, instance, claimed, meter }
 }
 
 #[cfg(test)]

@@ -29,7 +29,11 @@ fn recruit(state: &mut State, hostnames: &[Hostname]) -> Result<Vec<ReplicaId>, 
 }
 
 fn empty() -> State {
-    State::new(Ring::new(Shape::default()), Policy::Hash)
+    of_policy(Policy::Hash)
+}
+
+fn of_policy(policy: Policy) -> State {
+    State::new(Ring::new(Shape::default()), policy, Metrics::default(), Instant::now())
 }
 
 /// A fleet whose replicas serve.
@@ -167,7 +171,7 @@ fn the_claim_on_a_replica_is_had_once() {
 #[test]
 fn a_lease_of_a_replica_that_is_gone_touches_nobody_else() {
     let (mut state, ids) = serving(&["S1", "S2"]);
-    let (held, _) = state.choose_and_count(123_456, &[]).unwrap();
+    let held = state.choose_and_count(123_456, &[]).unwrap().id;
     let other = *ids.iter().find(|id| **id != held).unwrap();
     state.dismiss(held);
     let again = recruit(&mut state, &names(&["S9"])).unwrap()[0];
@@ -179,7 +183,7 @@ fn a_lease_of_a_replica_that_is_gone_touches_nobody_else() {
 #[test]
 fn a_recorded_weight_has_no_effect_where_there_are_none() {
     let bounded = Policy::HashBounded(Bound::new(1.25).unwrap());
-    let mut state = State::new(Ring::new(Shape::default()), bounded);
+    let mut state = of_policy(bounded);
     let ids: Vec<ReplicaId> = (1..=3)
         .map(|k: u16| {
             let weight = Weight::new(if k == 1 { 100 } else { 1 }).unwrap();
@@ -198,7 +202,7 @@ fn a_recorded_weight_has_no_effect_where_there_are_none() {
 #[test]
 fn shares_are_those_of_the_policy() {
     for (policy, share) in [(Policy::Hash, 1.0 / 2.0), (Policy::RoundRobin, 3.0 / 4.0)] {
-        let mut state = State::new(Ring::new(Shape::default()), policy);
+        let mut state = of_policy(policy);
         let weigh =
             |(hostname, weight)| Recruit { hostname: name(hostname), weight: Weight::new(weight).unwrap() };
         let recruits = [("S1", 3), ("S2", 1)].map(weigh);
@@ -216,13 +220,17 @@ fn whoever_is_dismissed_is_chosen_by_no_policy() {
     for policy in
         [Policy::Hash, Policy::RoundRobin, Policy::LeastConnections, Policy::TwoChoices, Policy::Random]
     {
-        let mut state = State::new(Ring::new(Shape::default()), policy);
+        let mut state = of_policy(policy);
         let ids = recruit(&mut state, &names(&["S1", "S2"])).unwrap();
         (1..).zip(&ids).for_each(|(k, &id)| state.set_instance(id, Some(instance(k))));
         state.admit(&ids);
         state.dismiss(ids[0]);
         for request in REQUEST_IDS.step_by(90_001) {
-            assert_eq!(state.choose_and_count(request, &[]).map(|(id, _)| id), Some(ids[1]), "{policy:?}");
+            assert_eq!(
+                state.choose_and_count(request, &[]).map(|chosen| chosen.id),
+                Some(ids[1]),
+                "{policy:?}"
+            );
         }
     }
 }
@@ -332,7 +340,9 @@ fn whatever_happens_every_key_has_a_serving_owner_and_every_count_is_right() {
                     let lease = held.swap_remove(random.usize(..held.len()));
                     state.count_down(lease);
                 }
-                _ => held.extend(state.choose_and_count(random.u64(REQUEST_IDS), &[]).map(|(id, _)| id)),
+                _ => {
+                    held.extend(state.choose_and_count(random.u64(REQUEST_IDS), &[]).map(|chosen| chosen.id))
+                }
             }
             check(&state, &held);
         }
@@ -350,5 +360,32 @@ fn check(state: &State, held: &[ReplicaId]) {
         let count = held.iter().filter(|lease| **lease == replica.id).count();
         assert_eq!(replica.in_flight, count);
         assert_eq!(replica.slots.len(), 9);
+    }
+}
+
+#[test]
+fn since_when_a_replica_stands_where_it_does_is_known() {
+    let (mut state, ids) = serving(&["s1"]);
+    let begin = Instant::now();
+    let at = |seconds| begin + std::time::Duration::from_secs(seconds);
+    let since = |state: &State| state.replica(ids[0]).unwrap().since;
+    assert!(state.at(at(1)).fail(ids[0], &instance(1)));
+    assert_eq!(since(&state), at(1));
+    assert_eq!(state.at(at(2)).admit(&ids), 1);
+    assert_eq!(since(&state), at(2));
+    // Nothing changes: it serves already.
+    assert_eq!(state.at(at(3)).admit(&ids), 0);
+    assert_eq!(since(&state), at(2));
+    assert_eq!(state.at(at(4)).leave(1, &[], 0).unwrap(), ids);
+    assert_eq!(since(&state), at(4));
+    state.at(at(5)).take_back(ids[0]);
+    assert_eq!(since(&state), at(5));
+    // It is down; that it has failed is another state than that, and a crash loop than both.
+    let trouble = |failures| Some(Trouble { failures, next_try: None, last_error: String::new() });
+    for (seconds, trouble, expected) in
+        [(6, trouble(1), 6), (7, trouble(1), 6), (8, trouble(2), 8), (9, trouble(3), 8), (10, None, 10)]
+    {
+        state.at(at(seconds)).set_trouble(ids[0], trouble);
+        assert_eq!(since(&state), at(expected), "{seconds}");
     }
 }

@@ -1,9 +1,11 @@
 //! What the fleet shows of a replica to those outside.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::balance::Policy;
+use crate::metrics::Meter;
 use crate::replica::{Hostname, Instance};
 use crate::ring::{RingId, Shape, Weight};
 
@@ -69,6 +71,10 @@ pub struct Replica {
     pub owned_slots: usize,
     /// What keeps it from serving, if it failed lately.
     pub trouble: Option<Trouble>,
+    /// Since when it stands there.
+    pub since: Instant,
+    /// What is counted and noted of it.
+    pub meter: Arc<Meter>,
 }
 
 /// All that there is to know of a fleet, as it was at one moment.
@@ -118,4 +124,6 @@ pub struct Watched {
     pub instance: Option<Instance>,
     /// Whether somebody holds the claim on it.
     pub claimed: bool,
+    /// What is counted and noted of it.
+    pub meter: Arc<Meter>,
 }
