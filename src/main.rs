@@ -50,6 +50,9 @@ fn serve(settings: &Settings) -> ExitCode {
     env_logger::Builder::new()
         // What goes wrong in there is told by the front, in words that say what it means.
         .filter_module("tiny_http", log::LevelFilter::Off)
+        // What they say of each step of each call would drown the lines that say what became of a request.
+        .filter_module("ureq", log::LevelFilter::Info)
+        .filter_module("ureq_proto", log::LevelFilter::Info)
         .parse_filters(&filter)
         .format_timestamp_millis()
         .format_target(false)

@@ -7,9 +7,10 @@ use ureq::SendBody;
 
 use super::agents::CheckedOut;
 use super::trip::Progress;
-use super::{Answer, Body, Failure, Outbound};
+use super::{Answer, Body, Failure, Outbound, shown};
 use crate::dial::{self, Blame};
 use crate::fleet::Lease;
+use crate::metrics::Miscarriage;
 
 /// An attempt that brought no answer.
 pub(super) struct Failed {
@@ -24,6 +25,16 @@ pub(super) struct Failed {
 impl Failed {
     pub(super) fn of(failure: Failure, retry: Retry) -> Failed {
         Failed { failure, retry, stale: false, unreached: None }
+    }
+
+    /// What the replica is to be blamed for, if it is.
+    pub(super) fn miscarriage(&self) -> Option<Miscarriage> {
+        match self.failure {
+            _ if self.unreached.is_some() => Some(Miscarriage::Unreached),
+            Failure::TimedOut(_) => Some(Miscarriage::TimedOut),
+            Failure::Unreachable(_) => Some(Miscarriage::Broken),
+            _ => None,
+        }
     }
 }
 
@@ -53,10 +64,14 @@ pub(super) fn attempt(agent: CheckedOut, lease: Lease, request: &mut Outbound<'_
         }
     });
     match answer {
-        Ok(answer) => Ok(Answer::new(answer, agent, lease)),
+        Ok(answer) => {
+            log::debug!("request {}: {} answered {}", shown(&request.id), lease.hostname(), answer.status());
+            Ok(Answer::new(answer, agent, lease))
+        }
         Err(failure) => {
             let progress = agent.progress();
-            log::debug!("attempt at {} failed, {progress:?}: {failure:?}", lease.address());
+            let (id, name) = (shown(&request.id), lease.hostname());
+            log::debug!("request {id}: attempt at {name} failed, {progress:?}: {failure:?}");
             let stale = agent.trip().was_on_old_connection();
             Err(Failed { stale, unreached, ..judge(failure, progress, request) })
         }
@@ -175,6 +190,8 @@ mod tests {
             client: IpAddr::from([127, 0, 0, 1]),
             is_old: false,
             waited: Duration::ZERO,
+            id: HeaderValue::from_static("1"),
+            attempts: 0,
             body,
         }
     }

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use super::request_id::X_REQUEST_ID;
+
 /// Fields that are about one connection and never forwarded, in either direction. `Content-Length` and
 /// `Transfer-Encoding` are among them because each side frames its messages anew.
 const HOP_BY_HOP: [HeaderName; 9] = [
@@ -21,10 +23,6 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Longest request id of a client that is kept: longer than any format in use (a UUID has 36 characters).
-const LONGEST_REQUEST_ID: usize = 128;
 
 /// Removes the hop-by-hop fields and those that `Connection` names.
 ///
@@ -48,7 +46,7 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
 ///
 /// `X-Forwarded-Proto` and `-Host` say what we saw, whatever the client claims; `X-Forwarded-For` goes on with the
 /// client's list, whose last entry is the only one that is ours.
-pub(super) fn for_replica(headers: &mut HeaderMap, client: IpAddr, is_old: bool) {
+pub(super) fn for_replica(headers: &mut HeaderMap, client: IpAddr, is_old: bool, id: HeaderValue) {
     strip_hop_by_hop(headers);
     headers.remove(header::EXPECT);
     append_forwarded_for(headers, client);
@@ -61,35 +59,13 @@ pub(super) fn for_replica(headers: &mut HeaderMap, client: IpAddr, is_old: bool)
         header::VIA,
         HeaderValue::from_static(if is_old { "1.0 ringmaster" } else { "1.1 ringmaster" }),
     );
-    if !has_sane_request_id(headers) {
-        headers.insert(X_REQUEST_ID, random_request_id());
-    }
+    headers.insert(X_REQUEST_ID, id);
 }
 
 /// Makes a replica's fields those of the answer.
 pub(super) fn for_client(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
     headers.append(header::VIA, HeaderValue::from_static("1.1 ringmaster"));
-}
-
-/// Whether there is one id, of at most [`LONGEST_REQUEST_ID`] characters that mean nothing in a log or a shell.
-fn has_sane_request_id(headers: &HeaderMap) -> bool {
-    let mut ids = headers.get_all(X_REQUEST_ID).iter();
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:+/=@".contains(byte);
-    match (ids.next(), ids.next()) {
-        (Some(id), None) => {
-            (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.as_bytes().iter().all(is_plain)
-        }
-        _ => false,
-    }
-}
-
-/// 128 random bits.
-fn random_request_id() -> HeaderValue {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let bits = fastrand::u128(..);
-    let digits: [u8; 32] = std::array::from_fn(|at| DIGITS[(bits >> (4 * at)) as usize & 15]);
-    HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("-"))
 }
 
 /// Adds the client to the list of those the request came through; several fields are joined into one.
@@ -154,7 +130,7 @@ mod tests {
             (&[("connection", "x-forwarded-for"), ("x-forwarded-for", "lie")], "192.0.2.1", "192.0.2.1"),
         ] {
             let mut headers = map(before);
-            for_replica(&mut headers, client.parse().unwrap(), false);
+            for_replica(&mut headers, client.parse().unwrap(), false, HeaderValue::from_static("1"));
             assert_eq!(headers.get_all(X_FORWARDED_FOR).iter().collect::<Vec<_>>(), [after]);
         }
     }
@@ -169,29 +145,15 @@ mod tests {
             ("connection", "via, x-forwarded-host"),
             ("x-request-id", "7f-1"),
         ]);
-        for_replica(&mut headers, IpAddr::from([192, 0, 2, 1]), true);
+        for_replica(&mut headers, IpAddr::from([192, 0, 2, 1]), true, HeaderValue::from_static("7f-2"));
         let expected = map(&[
             ("host", "a:5000"),
             ("x-forwarded-for", "192.0.2.1"),
             ("x-forwarded-proto", "http"),
             ("x-forwarded-host", "a:5000"),
             ("via", "1.0 ringmaster"),
-            ("x-request-id", "7f-1"),
+            ("x-request-id", "7f-2"),
         ]);
         assert_eq!(headers, expected);
-    }
-
-    #[test]
-    fn a_request_has_one_sane_id() {
-        let long = "x".repeat(129);
-        for ids in [&[][..], &["a b"], &["a\tb"], &["$(id)"], &[""], &[long.as_str()], &["a", "b"]] {
-            let mut headers = map(&ids.iter().map(|id| ("x-request-id", *id)).collect::<Vec<_>>());
-            for_replica(&mut headers, IpAddr::from([192, 0, 2, 1]), false);
-            let made: Vec<_> = headers.get_all(X_REQUEST_ID).iter().collect();
-            assert!(
-                made.len() == 1 && made[0].len() == 32 && !ids.contains(&made[0].to_str().unwrap()),
-                "{ids:?}"
-            );
-        }
     }
 }

@@ -14,26 +14,30 @@ mod budget;
 mod headers;
 mod key;
 mod lines;
+mod request_id;
 mod trip;
 mod wire;
 
 use std::io::{ErrorKind, Read};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use ureq::BodyReader;
 
 use crate::fleet::{Fleet, Lease, ReplicaId};
+use crate::metrics::Meter;
+use crate::replica::Hostname;
 use agents::{Agents, CheckedOut};
 use attempt::{Failed, Retry, attempt};
 pub use body::{Body, REPLAYABLE, Stream};
 use budget::Budget;
 pub use key::RoutingKey;
 pub use lines::Lines;
+pub use request_id::identify;
 use trip::Trip;
 
 /// Most living replicas that one request is tried on. Two failures in a row are a bad moment, three are an outage, and an
@@ -76,6 +80,10 @@ pub struct Outbound<'a> {
     pub is_old: bool,
     /// How long it has waited to be forwarded.
     pub waited: Duration,
+    /// What it is told apart by in logs: its `X-Request-Id`, which is among its fields.
+    pub id: HeaderValue,
+    /// On how many replicas it was tried; counted here.
+    pub attempts: usize,
     /// What comes after the head.
     pub body: Body<'a>,
 }
@@ -94,7 +102,7 @@ pub struct Answer {
     /// The body; ends with an error if the replica ends it too early.
     pub body: AnswerBody,
     _agent: CheckedOut,
-    _lease: Lease,
+    lease: Lease,
 }
 
 /// The body of an answer, as it arrives.
@@ -147,11 +155,13 @@ pub struct Unreached {
 pub type Report = Box<dyn Fn(Unreached) + Send + Sync>;
 
 impl Failure {
-    fn reason(&self) -> String {
+    /// What went wrong, for logs.
+    pub fn reason(&self) -> String {
         match self {
             Failure::Unreachable(why) | Failure::TimedOut(why) | Failure::Unsendable(why) => why.clone(),
             Failure::Client(error) => error.to_string(),
-            Failure::NoReplica | Failure::WaitedTooLong => String::new(),
+            Failure::NoReplica => "no replica is serving".to_owned(),
+            Failure::WaitedTooLong => "no worker came free in time".to_owned(),
         }
     }
 }
@@ -197,8 +207,10 @@ impl Forwarder {
         let deadline = begun + left;
         self.budget().request(begun);
         let request_id = self.key.request_id(&request.target, &request.headers, request.client);
-        headers::for_replica(&mut request.headers, request.client, request.is_old);
+        let id = request.id.clone();
+        headers::for_replica(&mut request.headers, request.client, request.is_old, id);
         let mut tried = Vec::new();
+        let mut blamed: Option<Arc<Meter>> = None;
         let mut last = Failed::of(Failure::NoReplica, Retry::Free);
         let mut attempts = 0;
         while attempts < MOST_ATTEMPTS && tried.len() < MOST_TRIED && last.retry != Retry::No {
@@ -213,6 +225,13 @@ impl Forwarder {
                 break;
             };
             tried.push(lease.replica().ring_id);
+            request.attempts += 1;
+            if let Some(blamed) = blamed.replace(lease.meter().clone()) {
+                blamed.retried_elsewhere();
+            }
+            if log::log_enabled!(log::Level::Debug) {
+                self.explain(request, &lease, request_id);
+            }
             let streams = matches!(request.body, Body::Stream(_));
             let agent = match new {
                 true => self.agents.check_out_new(chosen, deadline, streams),
@@ -220,8 +239,14 @@ impl Forwarder {
             };
             let (replica, address) = (lease.replica(), lease.address());
             match attempt(agent, lease, request) {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    answer.meter().began_to_answer(chosen.elapsed());
+                    return Ok(answer);
+                }
                 Err(failed) => last = failed,
+            }
+            if let (Some(meter), Some(why)) = (&blamed, last.miscarriage()) {
+                meter.miscarried(why);
             }
             if let Some(is_gone) = last.unreached {
                 let why = last.failure.reason();
@@ -236,10 +261,32 @@ impl Forwarder {
         Err(last.failure)
     }
 
+    /// Says which replica a request is tried on, and why on that one.
+    fn explain(&self, request: &Outbound<'_>, lease: &Lease, key: u64) {
+        let (id, attempt, name) = (shown(&request.id), request.attempts, lease.hostname());
+        let policy = self.fleet.policy();
+        let owner = self.fleet.owner(key).filter(|_| policy.is_hashed());
+        let why = match owner {
+            Some(owner) if owner == *name => format!("owner of {} {key}", self.key),
+            Some(owner) if attempt > 1 => format!("next after {owner}, owner of {} {key}", self.key),
+            Some(owner) => format!("in place of {owner}, owner of {} {key}", self.key),
+            None => "by its turn, load or chance".to_owned(),
+        };
+        log::debug!(
+            "request {id}: attempt {attempt} at {name} ({}), policy {policy}: {why}",
+            lease.address()
+        );
+    }
+
     fn affords(&self, retry: Retry, deadline: Instant) -> bool {
         let now = Instant::now();
         now < deadline && (retry != Retry::AtCost || self.budget().retry(now))
     }
+}
+
+/// A request id for people.
+fn shown(id: &HeaderValue) -> &str {
+    id.to_str().unwrap_or("-")
 }
 
 impl Answer {
@@ -261,7 +308,17 @@ impl Answer {
             length: body.content_length().or(declared_length.filter(|length| *length == 0)),
             body: AnswerBody { reader: body.into_reader(), trip: agent.trip().clone() },
             _agent: agent,
-            _lease: lease,
+            lease,
         }
+    }
+
+    /// Who answered.
+    pub fn replica(&self) -> &Hostname {
+        self.lease.hostname()
+    }
+
+    /// What is counted of who answered.
+    pub fn meter(&self) -> &Arc<Meter> {
+        self.lease.meter()
     }
 }

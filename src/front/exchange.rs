@@ -14,7 +14,7 @@ use super::pace::Paced;
 use super::respond::{self, Fate};
 use super::turns::{Arrival, Turn};
 use crate::admin::{ALLOW, Reply};
-use crate::forward::{Answer, Body, Outbound};
+use crate::forward::{self, Answer, Body, Outbound};
 use crate::shutdown::Shutdown;
 
 /// A request whose head is sound, with the right to answer it. Dropping it unanswered ends the connection.
@@ -113,7 +113,8 @@ impl Exchange {
                 Body::read(Box::new(ChunkedBody { chunks, connection }), None)?
             }
         };
-        Ok(Outbound { method, target, headers, client, is_old: self.head.is_old, waited: self.waited, body })
+        let (is_old, waited, id) = (self.head.is_old, self.waited, forward::identify(&headers));
+        Ok(Outbound { method, target, headers, client, is_old, waited, id, attempts: 0, body })
     }
 
     /// The whole body, if it is at most `limit` bytes long; `None` if it is longer.
