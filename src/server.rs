@@ -14,6 +14,7 @@ use crate::config::{self, Settings};
 use crate::fleet::{Fleet, Phase};
 use crate::forward::{Forwarder, Lines, Report};
 use crate::front::Front;
+use crate::journal::Journal;
 use crate::launcher::{Docker, Fixed, Launcher, Processes};
 use crate::listening;
 use crate::shutdown::Shutdown;
@@ -80,9 +81,15 @@ impl Server {
 
         let shutdown = Shutdown::default();
         let fleet = Fleet::new(settings.ring, settings.policy);
-        let supervisor =
-            Supervisor::new(fleet.clone(), launcher, settings.supervisor.clone(), shutdown.clone())
-                .map_err(no_threads)?;
+        let journal = Journal::default();
+        let supervisor = Supervisor::new(
+            fleet.clone(),
+            launcher,
+            settings.supervisor.clone(),
+            journal.clone(),
+            shutdown.clone(),
+        )
+        .map_err(no_threads)?;
         supervisor.open(settings.replicas).map_err(|error| error.to_string())?;
         let lines = Lines::default();
         let is_in_charge = Arc::new(AtomicBool::new(!waits_for_replicas));
@@ -91,6 +98,7 @@ impl Server {
             supervisor: supervisor.clone(),
             lines: lines.clone(),
             is_in_charge: is_in_charge.clone(),
+            journal,
         };
         let watchdog = Watchdog::start(watched, settings.watchdog.clone(), shutdown.clone());
         let admin = Admin::new(supervisor.clone(), fleet.clone());

@@ -8,6 +8,7 @@ use super::Inner;
 use super::strays::Strays;
 use crate::fleet::{Recruit, ReplicaId};
 use crate::heartbeat::{Heartbeat, Pulse};
+use crate::journal::Kind;
 use crate::launcher::{LaunchError, Order, Survivor};
 use crate::replica::Hostname;
 use crate::ring::Weight;
@@ -65,6 +66,7 @@ impl Inner {
                     self.fleet.admit(&[id]);
                     let found = if self.launcher.is_fixed() { "found" } else { "adopted" };
                     log::info!("{found} {hostname} at {}, ring id {}", instance.address, id.ring_id);
+                    self.journal.note(Kind::Adopted, Some(&hostname), format!("at {}", instance.address));
                 }
                 // The watchdog will say so.
                 _ if self.launcher.is_fixed() => {}

@@ -6,7 +6,8 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{CLAIM_WAIT, Inner, STOP_GRACE};
-use crate::fleet::{Recruit, ReplicaId};
+use crate::fleet::{Recruit, Replica, ReplicaId};
+use crate::journal::Kind;
 use crate::launcher::LaunchError;
 use crate::replica::Hostname;
 use crate::ring::Weight;
@@ -93,7 +94,9 @@ impl Inner {
         }
         self.fleet.admit(&ids);
         for name in &names {
-            log::info!("{name} joined, {:.2} s after it was asked for", begun.elapsed().as_secs_f64());
+            let after = format!("{:.2} s after it was asked for", begun.elapsed().as_secs_f64());
+            log::info!("{name} joined, {after}");
+            self.journal.note(Kind::Joined, Some(name), after);
         }
         Ok(self.fleet.listing())
     }
@@ -175,11 +178,19 @@ impl Inner {
         self.check(n, hostnames, "Length of hostname list is more than removable instances")?;
         let leaving =
             self.fleet.leave(n, hostnames, self.settings.min_replicas).map_err(ChangeError::Refused)?;
+        let mut gone = Vec::with_capacity(leaving.len());
         for replica in leaving.iter().filter_map(|&id| self.fleet.replica(id)) {
-            log::info!("{} left the ring, {} requests in flight", replica.hostname, replica.in_flight);
+            let Replica { hostname, in_flight, .. } = replica;
+            log::info!("{hostname} left the ring, {in_flight} requests in flight");
+            gone.push((hostname, in_flight));
         }
         self.drain(&leaving, Instant::now() + self.settings.drain_timeout);
         let failures = self.stop_and_dismiss(&leaving, Some(STOP_GRACE));
+        let ours = self.our_names();
+        for (hostname, in_flight) in gone.iter().filter(|(hostname, _)| !ours.contains(hostname)) {
+            let text = format!("it had {in_flight} requests in flight when it left the ring");
+            self.journal.note(Kind::Left, Some(hostname), text);
+        }
         if failures.is_empty() {
             return Ok(self.fleet.listing());
         }

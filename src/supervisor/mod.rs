@@ -24,6 +24,7 @@ pub use launch::{Relaunch, Stages};
 
 use crate::fleet::{Fleet, ReplicaId};
 use crate::heartbeat;
+use crate::journal::Journal;
 use crate::launcher::{LaunchError, Launcher, Notice, Watch};
 use crate::replica::Hostname;
 use crate::ring::Weight;
@@ -97,12 +98,13 @@ struct Inner {
     ended: Ended,
     /// Something of an earlier run is among the replicas.
     has_adopted: AtomicBool,
+    journal: Journal,
     shutdown: Shutdown,
 }
 
 impl Supervisor {
-    /// A supervisor of `fleet` that starts replicas through `launcher`. Launches that wait for a first heartbeat
-    /// give up when `shutdown` begins.
+    /// A supervisor of `fleet` that starts replicas through `launcher` and tells `journal` who comes and goes. Launches
+    /// that wait for a first heartbeat give up when `shutdown` begins.
     ///
     /// # Errors
     /// The system has no threads for it.
@@ -110,13 +112,25 @@ impl Supervisor {
         fleet: Fleet,
         launcher: Box<dyn Launcher>,
         settings: Settings,
+        journal: Journal,
         shutdown: Shutdown,
     ) -> std::io::Result<Supervisor> {
         let (crew, healers) = (Crew::start("crew")?, Crew::start("healer")?);
         let has_adopted = AtomicBool::new(false);
         let (change, strays, ended) = (Mutex::new(()), Mutex::default(), Ended::default());
-        let inner =
-            Inner { fleet, launcher, settings, change, crew, healers, strays, ended, has_adopted, shutdown };
+        let inner = Inner {
+            fleet,
+            launcher,
+            settings,
+            change,
+            crew,
+            healers,
+            strays,
+            ended,
+            has_adopted,
+            journal,
+            shutdown,
+        };
         Ok(Supervisor { inner: Arc::new(inner) })
     }
 

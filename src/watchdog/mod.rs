@@ -30,6 +30,7 @@ pub use health::Threshold;
 use crate::fleet::{Fleet, ReplicaId};
 use crate::forward::{Lines, Unreached};
 use crate::heartbeat;
+use crate::journal::Journal;
 use crate::launcher::{LaunchError, Notice, Watch};
 use crate::shutdown::Shutdown;
 use crate::supervisor::{Relaunch, Supervisor};
@@ -69,6 +70,8 @@ pub struct Scene {
     pub lines: Lines,
     /// Whether what runs may be replaced: not while a predecessor serves with it.
     pub is_in_charge: Arc<AtomicBool>,
+    /// Told what has happened to replicas.
+    pub journal: Journal,
 }
 
 /// What is told to the watchdog.

@@ -13,6 +13,7 @@ use super::pulses::{Pulses, Question};
 use super::{Event, LONGEST_WAIT, Scene, Settings};
 use crate::fleet::{Fleet, Phase, ReplicaId, Watched};
 use crate::forward::{Lines, Unreached};
+use crate::journal::{Journal, Kind};
 use crate::launcher::Notice;
 use crate::replica::Instance;
 use crate::supervisor::Supervisor;
@@ -28,6 +29,7 @@ pub(super) struct Rounds {
     pub(super) fleet: Fleet,
     pub(super) supervisor: Supervisor,
     pub(super) lines: Lines,
+    pub(super) journal: Journal,
     is_in_charge: Arc<AtomicBool>,
     pub(super) settings: Settings,
     pulses: Pulses,
@@ -41,11 +43,12 @@ pub(super) struct Rounds {
 
 impl Rounds {
     pub(super) fn new(scene: Scene, settings: Settings, pulses: Pulses, events: Sender<Event>) -> Rounds {
-        let Scene { fleet, supervisor, lines, is_in_charge } = scene;
+        let Scene { fleet, supervisor, lines, is_in_charge, journal } = scene;
         Rounds {
             fleet,
             supervisor,
             lines,
+            journal,
             is_in_charge,
             settings,
             pulses,
@@ -209,7 +212,9 @@ impl Rounds {
     fn judge_the_spared(&mut self, replicas: &[Watched], now: Instant) {
         let panics = self.is_panic();
         if self.in_panic && !panics {
-            log::info!("the panic is over: replicas that do not answer leave the ring again");
+            let text = "replicas that do not answer leave the ring again";
+            log::info!("the panic is over: {text}");
+            self.journal.note(Kind::PanicOver, None, text);
             self.set_panic(false);
         }
         // One that has begun to answer again is left alone until it is well, or misses again.

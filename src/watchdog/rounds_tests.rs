@@ -69,7 +69,8 @@ fn rounds(n: usize) -> (Rounds, Receiver<Question>) {
         on_exit: OnExit::Remove,
     };
     let shutdown = Shutdown::default();
-    let supervisor = Supervisor::new(fleet.clone(), Box::new(Idle), supervisor, shutdown).unwrap();
+    let supervisor =
+        Supervisor::new(fleet.clone(), Box::new(Idle), supervisor, Journal::default(), shutdown).unwrap();
     let settings = Settings {
         interval: INTERVAL,
         heartbeat,
@@ -80,8 +81,13 @@ fn rounds(n: usize) -> (Rounds, Receiver<Question>) {
     };
     let (pulses, questions) = Pulses::untaken();
     let (events, _) = crossbeam_channel::unbounded();
-    let scene =
-        Scene { fleet, supervisor, lines: Lines::default(), is_in_charge: Arc::new(AtomicBool::new(true)) };
+    let scene = Scene {
+        fleet,
+        supervisor,
+        lines: Lines::default(),
+        is_in_charge: Arc::new(AtomicBool::new(true)),
+        journal: Journal::default(),
+    };
     (Rounds::new(scene, settings, pulses, events), questions)
 }
 

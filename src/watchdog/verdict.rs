@@ -1,6 +1,6 @@
 //! What is concluded from what is told: who has failed, who is well again, how a launch went.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::LONGEST_WAIT;
 use super::health::{Standing, Transition};
@@ -10,6 +10,7 @@ use super::rounds::Rounds;
 use crate::fleet::{Phase, ReplicaId, Watched};
 use crate::forward::Unreached;
 use crate::heartbeat::{Miss, Pulse};
+use crate::journal::Kind;
 use crate::launcher::LaunchError;
 use crate::supervisor::{Relaunch, Stages};
 
@@ -31,6 +32,12 @@ impl Rounds {
             return false;
         }
         opinion.asked = false;
+        let meter = &replica.meter;
+        match &taken.pulse {
+            Pulse::Good(latency) => meter.beat_well(*latency, now),
+            Pulse::Missed(miss) => meter.beat_missed(&miss.why, now),
+            Pulse::Unknown(_) => meter.beat_unknown(),
+        }
         if opinion.relaunching || opinion.ended {
             return false;
         }
@@ -58,11 +65,12 @@ impl Rounds {
     fn fell(&mut self, replica: &Watched, miss: &Miss, now: Instant) {
         if replica.phase == Phase::Serving && miss.accepts && self.is_panic() {
             if !self.in_panic {
-                log::warn!(
-                    "panic: more than {} % of the replicas miss heartbeats together; those that accept connections stay \
-                     in the ring",
+                let text = format!(
+                    "more than {} % of the replicas miss heartbeats together; those that accept connections stay in the ring",
                     self.settings.panic.percent
                 );
+                log::warn!("panic: {text}");
+                self.journal.note(Kind::Panic, None, text);
                 self.set_panic(true);
             }
             log::warn!("{} does not answer, and stays in the ring for now: {}", replica.hostname, miss.why);
@@ -102,6 +110,7 @@ impl Rounds {
         if self.fleet.admit(&[replica.id]) > 0 {
             self.fleet.set_trouble(replica.id, None);
             log::info!("{} serves again, without a relaunch", replica.hostname);
+            self.journal.note(Kind::Recovered, Some(&replica.hostname), "serves again, without a relaunch");
         } else {
             log::info!("{} answers again", replica.hostname);
         }
@@ -120,18 +129,25 @@ impl Rounds {
         (opinion.spared, opinion.phase) = (false, Phase::Down);
         let unwell_for = opinion.health.unwell_for(now);
         let (name, unwell) = (&replica.hostname, unwell_for.as_secs_f64());
-        log::warn!("{name} failed, last well {unwell:.2} s ago: {why}");
+        let text = format!("last well {unwell:.2} s ago: {why}");
+        log::warn!("{name} failed, {text}");
+        // It may have left the ring before it was known to have failed, and has been told of then.
+        let earlier = opinion.failure.take();
+        if earlier.is_none() {
+            self.journal.note(Kind::Failed, Some(name), text);
+        }
         let pause = match self.supervisor.is_fixed() {
             // It is waited for, however often it fails.
             true => Duration::ZERO,
             false => opinion.schedule.died(now),
         };
         if !pause.is_zero() {
-            log::warn!("{name} is in a crash loop, next try in {} s, last error: {why}", pause.as_secs());
+            let text = format!("next try in {} s, last error: {why}", pause.as_secs());
+            log::warn!("{name} is in a crash loop, {text}");
+            self.journal.note(Kind::CrashLoop, Some(name), text);
         }
         self.fleet.set_trouble(replica.id, Some(opinion.trouble(&why)));
-        // It may have left the ring before it was known to have failed.
-        let noticed = opinion.failure.take().map_or(now, |earlier| earlier.noticed);
+        let noticed = earlier.map_or(now, |earlier| earlier.noticed);
         opinion.failure = Some(Failure { noticed, unwell_for, why });
     }
 
@@ -158,13 +174,13 @@ impl Rounds {
         }
         let (needed, unwell_for) = (opinion.health.needed(), opinion.health.unwell_for(now));
         opinion.failure = Some(Failure { noticed: now, unwell_for, why: miss.why.clone() });
+        let trouble = opinion.trouble(&miss.why);
         let left = replica.instance.as_ref().is_some_and(|instance| self.fleet.fail(replica.id, instance));
         if left {
-            log::warn!(
-                "{} is out of the ring until it has answered {needed} heartbeats: {}",
-                replica.hostname,
-                miss.why
-            );
+            let text = format!("out of the ring until it has answered {needed} heartbeats: {}", miss.why);
+            log::warn!("{} is {text}", replica.hostname);
+            self.journal.note(Kind::Failed, Some(&replica.hostname), text);
+            self.fleet.set_trouble(replica.id, Some(trouble));
         }
         true
     }
@@ -202,8 +218,19 @@ impl Rounds {
                 opinion.schedule.serves(now);
                 self.fleet.set_trouble(id, None);
                 match opinion.failure.take() {
-                    Some(failure) => log::info!("{name} relaunched: {}", life_story(&failure, stages, now)),
-                    None => log::info!("{name} joined, launched in {:.2} s", total(stages).as_secs_f64()),
+                    Some(failure) => {
+                        let took = now.saturating_duration_since(failure.noticed);
+                        self.fleet.metrics().relaunch_durations().record(took);
+                        replica.meter.relaunched(&failure.why, took, SystemTime::now());
+                        let story = life_story(&failure, stages, now);
+                        log::info!("{name} relaunched: {story}");
+                        self.journal.note(Kind::Relaunched, Some(name), story);
+                    }
+                    None => {
+                        let text = format!("launched in {:.2} s", total(stages).as_secs_f64());
+                        log::info!("{name} joined, {text}");
+                        self.journal.note(Kind::Joined, Some(name), text);
+                    }
                 }
             }
             // Somebody else is at it, or the program is ending: no reason to ask again at once.
@@ -215,7 +242,10 @@ impl Rounds {
             Err(error) => {
                 let pause = opinion.schedule.launch_failed(now).as_secs();
                 self.fleet.set_trouble(id, Some(opinion.trouble(&error.0)));
-                log::error!("cannot launch {name}: crash loop, next try in {pause} s, last error: {error}");
+                replica.meter.launch_failed(&error.0, SystemTime::now());
+                let text = format!("next try in {pause} s, last error: {error}");
+                log::error!("cannot launch {name}: crash loop, {text}");
+                self.journal.note(Kind::LaunchFailed, Some(name), text);
             }
         }
     }

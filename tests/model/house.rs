@@ -8,6 +8,7 @@ use http::uri::PathAndQuery;
 use ringmaster::balance::Policy;
 use ringmaster::fleet::{Fleet, Phase, ReplicaId};
 use ringmaster::heartbeat::{self, Miss, Pulse};
+use ringmaster::journal::Journal;
 use ringmaster::launcher::LaunchError;
 use ringmaster::replica::{Hostname, Instance};
 use ringmaster::ring::{Probing, RingId, Scheme, Shape};
@@ -64,7 +65,8 @@ impl House {
             on_exit: OnExit::Remove,
         };
         let launcher = Box::new(engine.clone());
-        let supervisor = Supervisor::new(fleet.clone(), launcher, settings, shutdown.clone()).unwrap();
+        let supervisor =
+            Supervisor::new(fleet.clone(), launcher, settings, Journal::default(), shutdown.clone()).unwrap();
         assert!(supervisor.watch(|_| {}).is_none());
         House { fleet, supervisor, engine, shutdown }
     }
