@@ -11,7 +11,7 @@
 //! | 0 | [`metrics`], [`journal`], [`access_log`] | what is counted and measured; what has happened; a line for each request |
 //! | 1 | [`balance`], [`heartbeat`], [`launcher`] | choosing; one pulse; starting and stopping (docker, processes) |
 //! | 2 | [`fleet`] | replicas, ring and in-flight counts behind one mutex |
-//! | 3 | [`supervisor`], [`forward`] | changes to the fleet; one request carried to a replica |
+//! | 3 | [`supervisor`], [`forward`], [`history`] | changes to the fleet; one request carried to a replica; the last minutes |
 //! | 4 | [`watchdog`], [`admin`] | those who ask the supervisor for changes |
 //! | 5 | [`front`] | one HTTP request in, one answer out |
 //! | 6 | [`config`], [`server`], [`ring_svg`], [`ring_report`], [`succession`] | settings; everything wired together; a ring as a picture; a ring in words; starting anew in place |
@@ -36,6 +36,7 @@ pub mod launcher;
 pub mod fleet;
 
 pub mod forward;
+pub mod history;
 pub mod supervisor;
 
 pub mod admin;

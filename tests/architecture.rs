@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every module of `src/lib.rs` and its floor.
-const FLOORS: [(&str, u32); 20] = [
+const FLOORS: [(&str, u32); 21] = [
     ("ring", 0),
     ("replica", 0),
     ("sync", 0),
@@ -24,6 +24,7 @@ const FLOORS: [(&str, u32); 20] = [
     ("fleet", 2),
     ("supervisor", 3),
     ("forward", 3),
+    ("history", 3),
     ("watchdog", 4),
     ("admin", 4),
     ("front", 5),
