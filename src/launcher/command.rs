@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use super::LaunchError;
 
+/// The variable that may hold the admin token, which is no program's business but ours.
+pub(super) const SECRET: &str = "RINGMASTER_ADMIN_TOKEN";
+
 /// Most bytes of a call's output that are kept. `docker container inspect` of a few hundred containers stays below
 /// it (about 8 KiB each); what comes after is read and dropped, so that the program never blocks on a full pipe.
 const OUTPUT_LIMIT: u64 = 4 * 1024 * 1024;
@@ -26,6 +29,7 @@ pub(super) fn run(program: &str, args: &[&str], deadline: Duration) -> Result<St
     let until = Instant::now() + deadline;
     let mut child = Command::new(program)
         .args(args)
+        .env_remove(SECRET)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

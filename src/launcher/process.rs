@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::command::SECRET;
 use super::{LaunchError, Launcher, Notice, Order, Survivor, Tell, Watch};
 use crate::replica::Instance;
 
@@ -84,6 +85,7 @@ impl Launcher for Processes {
     fn start(&self, order: &Order) -> Result<Instance, LaunchError> {
         let failed = |why: String| LaunchError(format!("start process of '{}': {why}", order.hostname));
         let mut child = Command::new(&self.program)
+            .env_remove(SECRET)
             .args(["replica", "--listen", "127.0.0.1:0", "--announce", "--end-with-stdin", "--server-id"])
             .arg(order.hostname.as_str())
             .stdin(Stdio::piped())

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::container::FLEET;
 use super::is_id;
-use crate::launcher::command::{self, shorten};
+use crate::launcher::command::{self, SECRET, shorten};
 use crate::launcher::{Notice, Tell};
 use crate::shutdown::Shutdown;
 
@@ -199,7 +199,7 @@ impl Follower {
         let label = format!("label={FLEET}={}", self.fleet);
         command.args(["events", "--filter", "type=container", "--filter", "event=die", "--filter", &label]);
         command.args(["--format", "{{.Actor.ID}}"]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.env_remove(SECRET).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // A Ctrl-C at the terminal is for us; this ends when we say so.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         command
