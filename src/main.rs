@@ -15,6 +15,7 @@ use ringmaster::leash;
 use ringmaster::ring_report::{self, RingReport};
 use ringmaster::ring_svg;
 use ringmaster::server::{self, Server};
+use ringmaster::step_down;
 use ringmaster::succession;
 
 /// How long `ringmaster health` waits for an answer.
@@ -31,6 +32,9 @@ fn main() -> ExitCode {
     }
     if args.first().is_some_and(|word| word == "leash") {
         return fail(&leash::run(args.into_iter().skip(1)), 127);
+    }
+    if args.first().is_some_and(|word| word == "step-down") {
+        return fail(&step_down::run(args.into_iter().skip(1)), 127);
     }
     match config::invocation(args, |name| env::var(name).ok()) {
         Ok(Invocation::Serve(settings)) => serve(&settings),
