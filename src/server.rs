@@ -5,16 +5,19 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
+use crate::access_log::{AccessLog, Writer};
 use crate::admin::Admin;
 use crate::config::{self, Settings};
 use crate::fleet::{Fleet, Phase};
 use crate::forward::{Forwarder, Lines, Report};
-use crate::front::Front;
-use crate::journal::Journal;
+use crate::front::{Counter, Front, Ledger};
+use crate::history::History;
+use crate::journal::{Journal, Kind};
 use crate::launcher::{Docker, Fixed, Launcher, Processes};
 use crate::listening;
 use crate::shutdown::Shutdown;
@@ -38,8 +41,16 @@ pub struct Server {
     front: Front,
     watchdog: Watchdog,
     supervisor: Supervisor,
+    records: Records,
     shutdown: Shutdown,
     drain_timeout: Duration,
+}
+
+/// What is written down while it runs.
+struct Records {
+    journal: Journal,
+    history: Option<(History, JoinHandle<()>)>,
+    access_log: Option<(AccessLog, Writer)>,
 }
 
 impl Server {
@@ -98,30 +109,41 @@ impl Server {
             supervisor: supervisor.clone(),
             lines: lines.clone(),
             is_in_charge: is_in_charge.clone(),
-            journal,
+            journal: journal.clone(),
         };
         let watchdog = Watchdog::start(watched, settings.watchdog.clone(), shutdown.clone());
-        let admin = Admin::new(supervisor.clone(), fleet.clone());
-        let forwarder =
-            Forwarder::new(fleet.clone(), &settings.forward, lines, reports(watchdog.as_ref().ok()));
+        let report = reports(watchdog.as_ref().ok());
+        let forwarder = Arc::new(Forwarder::new(fleet.clone(), &settings.forward, lines, report));
         let ready = match waits_for_replicas {
             true => wait_for_replicas(&fleet, Instant::now() + settings.supervisor.start_timeout, &shutdown),
             false => Ok(()),
         };
-        let front =
-            ready.and_then(|()| Front::open(socket, admin, forwarder, &settings.front, shutdown.clone()));
-        match (watchdog, front) {
-            (Ok(watchdog), Ok(front)) => {
-                is_in_charge.store(true, Relaxed);
-                log::info!("listening on {address}");
-                let drain_timeout = settings.supervisor.drain_timeout;
-                Ok(Server { address, fleet, front, watchdog, supervisor, shutdown, drain_timeout })
+        let served = ready.and_then(|()| {
+            let records = Records::open(settings, &fleet, journal, &shutdown)?;
+            let counter = counter(settings, &supervisor, &fleet, forwarder, &records);
+            match Front::open(socket, counter, &settings.front, shutdown.clone()) {
+                Ok(front) => Ok((records, front)),
+                Err(error) => {
+                    shutdown.begin();
+                    records.close();
+                    Err(error)
+                }
             }
-            (watchdog, front) => {
+        });
+        match (watchdog, served) {
+            (Ok(watchdog), Ok((records, front))) => {
+                is_in_charge.store(true, Relaxed);
+                let drain_timeout = settings.supervisor.drain_timeout;
+                log::info!("listening on {address}");
+                records.journal.note(Kind::Started, None, format!("listening on {address}"));
+                Ok(Server { address, fleet, front, watchdog, supervisor, records, shutdown, drain_timeout })
+            }
+            (watchdog, served) => {
                 shutdown.begin();
-                let why = watchdog.as_ref().err().or(front.as_ref().err()).map(ToString::to_string);
-                if let Ok(front) = front {
+                let why = watchdog.as_ref().err().or(served.as_ref().err()).map(ToString::to_string);
+                if let Ok((records, front)) = served {
                     front.close(Instant::now());
+                    records.close();
                 }
                 if let Ok(watchdog) = watchdog {
                     watchdog.stop();
@@ -159,10 +181,12 @@ impl Server {
     /// The socket cannot be kept; everything has ended all the same.
     pub fn hand_over(self) -> std::io::Result<TcpListener> {
         self.shutdown.begin();
+        self.records.journal.note(Kind::Stopping, None, "starting anew in place");
         let deadline = Instant::now() + self.drain_timeout.min(LONGEST_HAND_OVER);
         let socket = self.front.hand_over(deadline);
         self.watchdog.stop();
         self.supervisor.hand_over(deadline);
+        self.records.close();
         socket
     }
 
@@ -171,12 +195,56 @@ impl Server {
         log::info!("shutting down");
         self.front.stop_admitting();
         self.shutdown.begin();
+        self.records.journal.note(Kind::Stopping, None, "shutting down");
         let deadline = Instant::now() + self.drain_timeout;
         self.front.close(deadline);
         self.watchdog.stop();
         self.supervisor.close(deadline);
+        self.records.close();
         log::info!("stopped");
     }
+}
+
+impl Records {
+    fn open(
+        settings: &Settings,
+        fleet: &Fleet,
+        journal: Journal,
+        shutdown: &Shutdown,
+    ) -> io::Result<Records> {
+        let access_log =
+            settings.access_log.map(|format| AccessLog::open(format, Box::new(io::stdout()))).transpose()?;
+        let history =
+            settings.measures.then(|| History::start(fleet.clone(), shutdown.clone())).transpose()?;
+        Ok(Records { journal, history, access_log })
+    }
+
+    /// Ends what writes. `shutdown` must have begun.
+    fn close(self) {
+        if let Some((_, thread)) = self.history
+            && thread.join().is_err()
+        {
+            log::error!("the history's thread had panicked");
+        }
+        if let Some((_, writer)) = self.access_log {
+            writer.close();
+        }
+    }
+}
+
+/// Who answers requests, and where that is written down.
+fn counter(
+    settings: &Settings,
+    supervisor: &Supervisor,
+    fleet: &Fleet,
+    forwarder: Arc<Forwarder>,
+    records: &Records,
+) -> Counter {
+    let access_log = records.access_log.as_ref().map(|(log, _)| log.clone());
+    let admin = Admin::new(supervisor.clone(), fleet.clone());
+    let (metrics, journal) = (fleet.metrics().clone(), records.journal.clone());
+    let ledger = Ledger { metrics, measures: settings.measures, log: access_log, journal };
+    Counter { admin, forwarder, ledger }
 }
 
 /// Where the forwarder tells of replicas that it cannot connect to: at the watchdog's, if there is one.

@@ -1,5 +1,6 @@
 //! The admin API: `/rep`, `/add`, `/rm` and the status. Bytes in, status and JSON out; it knows nothing of connections.
 
+mod reply;
 mod status;
 mod wire;
 
@@ -7,15 +8,12 @@ use std::time::Instant;
 
 use http::{Method, StatusCode};
 
-pub use wire::failure;
+pub use reply::{ALLOW, Reply};
 
 use crate::fleet::Fleet;
 use crate::replica::Hostname;
 use crate::supervisor::{ChangeError, Supervisor};
 use status::Status;
-
-/// Which methods may be of use here: those of RFC 9110. Others are forwarded too.
-pub const ALLOW: (&str, &str) = ("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE");
 
 /// Longest body of a change: room for a few hundred names of 63 bytes.
 pub const BODY_LIMIT: u64 = 64 * 1024;
@@ -68,35 +66,6 @@ impl Endpoint {
     }
 }
 
-/// What the balancer itself answers: a JSON body in the envelope.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Reply {
-    /// The status.
-    pub status: StatusCode,
-    /// One more field beside those that every answer has.
-    pub field: Option<(&'static str, &'static str)>,
-    /// The body; empty for none.
-    pub json: String,
-}
-
-impl Reply {
-    /// A refusal or a failure with its text.
-    pub fn failure(status: StatusCode, text: &str) -> Reply {
-        Reply { status, field: None, json: failure(text) }
-    }
-
-    /// The same, for a client that may try again after a second.
-    pub fn try_again(text: &str) -> Reply {
-        let field = Some(("Retry-After", "1"));
-        Reply { field, ..Reply::failure(StatusCode::SERVICE_UNAVAILABLE, text) }
-    }
-
-    /// What there is to say of the server as a whole.
-    pub fn options() -> Reply {
-        Reply { status: StatusCode::OK, field: Some(ALLOW), json: String::new() }
-    }
-}
-
 /// Answers admin requests.
 #[derive(Clone)]
 pub struct Admin {
@@ -113,8 +82,7 @@ impl Admin {
     /// The answer to a method that an endpoint does not take; `None` for one that it does.
     pub fn refusal(endpoint: Endpoint, method: &Method) -> Option<Reply> {
         let text = format!("method {method} is not allowed here, only {}", endpoint.allowed());
-        let field = Some(("Allow", endpoint.allowed()));
-        let reply = Reply { field, ..Reply::failure(StatusCode::METHOD_NOT_ALLOWED, &text) };
+        let reply = Reply::failure(StatusCode::METHOD_NOT_ALLOWED, &text).with("Allow", endpoint.allowed());
         Some(reply).filter(|_| !endpoint.allows(method))
     }
 
@@ -128,7 +96,7 @@ impl Admin {
             }
         };
         match json {
-            Ok(json) => Reply { status: StatusCode::OK, field: None, json },
+            Ok(json) => Reply::json(json),
             Err(ChangeError::Refused(why)) => {
                 log::warn!("{} refused: {why}", endpoint.path());
                 Reply::failure(StatusCode::BAD_REQUEST, &why)

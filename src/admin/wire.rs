@@ -36,8 +36,20 @@ pub(super) fn successful(message: &impl Serialize) -> String {
 }
 
 /// `{"message":"<Error> …","status":"failure"}`, the body of every refusal and failure of the balancer's own.
-pub fn failure(text: &str) -> String {
+pub(super) fn failure(text: &str) -> String {
     render(&Envelope { message: format!("<Error> {text}"), status: "failure" })
+}
+
+/// The same of a request that can be followed by its id.
+pub(super) fn traced_failure(text: &str, request_id: &str) -> String {
+    #[derive(Serialize)]
+    struct Traced<'a> {
+        #[serde(flatten)]
+        envelope: Envelope<String>,
+        request_id: &'a str,
+    }
+    let envelope = Envelope { message: format!("<Error> {text}"), status: "failure" };
+    render(&Traced { envelope, request_id })
 }
 
 fn render(envelope: &impl Serialize) -> String {

@@ -4,6 +4,7 @@
 //! file nothing can be wrong with them. A bad value is one line that names where it was given, what it was, and what
 //! is allowed.
 
+mod administration;
 mod launching;
 mod options;
 mod routing;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use http::uri::PathAndQuery;
 
+use crate::access_log::Format;
 use crate::balance::Policy;
 use crate::launcher::{Backend, DockerSettings};
 use crate::ring::Shape;
@@ -75,6 +77,10 @@ pub struct Settings {
     pub forward: forward::Settings,
     /// See [`front::Settings`].
     pub front: front::Settings,
+    /// What the access log looks like, if there is one.
+    pub access_log: Option<Format>,
+    /// Whether requests are counted and timed.
+    pub measures: bool,
     /// What is logged; `None` leaves it to `RUST_LOG`.
     pub log: Option<String>,
 }
@@ -210,6 +216,8 @@ fn settings(given: &Given) -> Result<Settings, String> {
             idle_timeout: given
                 .duration("idle-timeout", Duration::from_secs(1)..=Duration::from_secs(3600))?,
         },
+        access_log: administration::access_log(given)?,
+        measures: given.choice("metrics", &[("on", true), ("off", false)])?,
         log: log_filter(given)?,
     })
 }

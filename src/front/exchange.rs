@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::mem;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chunked_transfer::Decoder;
@@ -10,11 +11,13 @@ use tiny_http::Request;
 
 use super::admission::{self, Framing, Head, RawHead, Refusal};
 use super::connection::{Connection, Parting};
+use super::ledger::{Entry, Ledger, Outcome};
 use super::pace::Paced;
 use super::respond::{self, Fate};
 use super::turns::{Arrival, Turn};
 use crate::admin::{ALLOW, Reply};
-use crate::forward::{self, Answer, Body, Outbound};
+use crate::forward::{Answer, Body, Outbound};
+use crate::metrics::Refused;
 use crate::shutdown::Shutdown;
 
 /// A request whose head is sound, with the right to answer it. Dropping it unanswered ends the connection.
@@ -31,23 +34,26 @@ pub(super) struct Exchange {
     is_raw: bool,
     /// How long it waited for a thread.
     waited: Duration,
-    manners: Manners,
+    manners: Arc<Manners>,
+    /// What is written down of it.
+    entry: Entry,
     /// Last, because fields are dropped in order: the next request's turn comes when this one is done with.
     turn: Turn,
 }
 
 /// What an exchange needs to know of the front it takes place in.
-#[derive(Clone)]
 pub(super) struct Manners {
     /// How long a client may have us wait.
     pub(super) idle_timeout: Duration,
     /// Once it has begun, connections end with their answers.
     pub(super) shutdown: Shutdown,
+    /// Where exchanges are written down.
+    pub(super) ledger: Ledger,
 }
 
 impl Exchange {
     /// Admits a request, or answers that it is not admitted and ends its connection.
-    pub(super) fn admit(mut arrival: Arrival, manners: &Manners) -> Option<Exchange> {
+    pub(super) fn admit(mut arrival: Arrival, manners: &Arc<Manners>) -> Option<Exchange> {
         let connection = arrival.incoming.connection();
         let checked = arrival.incoming.request().map(|request| {
             admission::admit(&raw_head(request)).map(|head| (head, closes_itself(request), is_raw(request)))
@@ -57,6 +63,7 @@ impl Exchange {
                 let Arrival { incoming, turn } = arrival;
                 let body_read = head.framing == Framing::None;
                 let waited = incoming.age();
+                let entry = manners.ledger.open(connection.peer(), &head, incoming.arrived());
                 let request = Some(incoming.into_request()?);
                 let manners = manners.clone();
                 Some(Exchange {
@@ -68,16 +75,28 @@ impl Exchange {
                     is_raw,
                     waited,
                     manners,
+                    entry,
                     turn,
                 })
             }
             Err(Refusal { status, why }) => {
                 log::debug!("request from {} refused: {status}: {why}", connection.peer());
                 arrival.turn.end_connection();
+                let reply = Reply::failure(status, &why);
                 // Only CONNECT is refused for its method.
-                let field = (status == StatusCode::METHOD_NOT_ALLOWED).then_some(ALLOW);
-                let reply = Reply { field, ..Reply::failure(status, &why) };
-                connection.send_and_sever(&respond::render(&reply, Fate::Close, false), parting(status));
+                let reply = match status {
+                    StatusCode::METHOD_NOT_ALLOWED => reply.with(ALLOW.0, ALLOW.1),
+                    _ => reply,
+                };
+                let raw =
+                    arrival.incoming.request().map_or(("-", "-"), |raw| (raw.method().as_str(), raw.url()));
+                let without_body = raw.0 == "HEAD";
+                let bytes = if without_body { 0 } else { reply.body.len() as u64 };
+                let outcome = Outcome { status, bytes, complete: true };
+                let waited = arrival.incoming.age();
+                manners.ledger.turned_away(connection.peer(), raw, outcome, waited, false);
+                let rendered = respond::render(&reply, Fate::Close, without_body);
+                connection.send_and_sever(&rendered, parting(status));
                 arrival.incoming.note_severed();
                 None
             }
@@ -92,6 +111,11 @@ impl Exchange {
     /// The path without the query.
     pub(super) fn path(&self) -> &str {
         self.head.target.path()
+    }
+
+    /// What is written down of it.
+    pub(super) fn entry(&mut self) -> &mut Entry {
+        &mut self.entry
     }
 
     /// The request as it is to be forwarded. A short body is read now.
@@ -113,7 +137,7 @@ impl Exchange {
                 Body::read(Box::new(ChunkedBody { chunks, connection }), None)?
             }
         };
-        let (is_old, waited, id) = (self.head.is_old, self.waited, forward::identify(&headers));
+        let (is_old, waited, id) = (self.head.is_old, self.waited, self.entry.request_id().clone());
         Ok(Outbound { method, target, headers, client, is_old, waited, id, attempts: 0, body })
     }
 
@@ -160,13 +184,27 @@ impl Exchange {
         self.body_read = true;
     }
 
+    /// Notes that the request could not be answered, and why.
+    pub(super) fn failed(&self, refused: Option<Refused>, why: &str) {
+        self.manners.ledger.failed(&self.entry, refused, why);
+    }
+
+    fn close(&self, outcome: Outcome) {
+        self.manners.ledger.close(&self.entry, outcome);
+    }
+
     /// Answers with something of our own.
     pub(super) fn reply(mut self, reply: &Reply) {
         let fate = self.fate();
-        let bytes = respond::render(reply, fate, self.head.method == http::Method::HEAD);
+        let reply = &*reply.traced(self.entry.shown_id());
+        let without_body = self.head.method == http::Method::HEAD;
+        let bytes = respond::render(reply, fate, without_body);
+        let sent = if without_body { 0 } else { reply.body.len() as u64 };
+        let outcome = Outcome { status: reply.status, bytes: sent, complete: true };
         if !self.body_read {
             // tiny_http would first wait for the rest of the body, or take what is left of it for a request.
             self.turn.end_connection();
+            self.close(outcome);
             self.connection.send_and_sever(&bytes, Parting::Gently);
             // Taken, so that it does not count as unanswered.
             drop(self.request.take());
@@ -176,7 +214,8 @@ impl Exchange {
             return;
         };
         let mut writer = request.into_writer();
-        let _ = writer.write_all(&bytes).and_then(|()| writer.flush());
+        let complete = writer.write_all(&bytes).and_then(|()| writer.flush()).is_ok();
+        self.close(Outcome { complete, ..outcome });
         self.leave(fate, writer);
     }
 
@@ -184,9 +223,11 @@ impl Exchange {
     pub(super) fn reply_to_broken_body(self, error: &io::Error) {
         let reply = match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                Reply::failure(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time")
+                Reply::about_request(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time")
             }
-            _ => Reply::failure(StatusCode::BAD_REQUEST, "the request body is broken or ended too early"),
+            _ => {
+                Reply::about_request(StatusCode::BAD_REQUEST, "the request body is broken or ended too early")
+            }
         };
         self.reply(&reply);
     }
@@ -194,19 +235,23 @@ impl Exchange {
     /// Answers with what a replica answered. An answer that breaks off ends the connection, so that the client can
     /// see that it is not whole.
     pub(super) fn relay(mut self, answer: Answer) {
+        self.entry.served_by(&answer);
         if !self.body_read {
             return self.relay_early(answer);
         }
-        let fate = self.fate();
-        let (without_body, is_old) = (self.head.method == http::Method::HEAD, self.head.is_old);
+        let (fate, status) = (self.fate(), answer.status);
+        let shape = (self.head.method == http::Method::HEAD, self.head.is_old);
         let Some(request) = self.request.take() else {
             return;
         };
         let mut writer = Paced::new(request.into_writer(), self.manners.idle_timeout);
-        match respond::relay(&mut writer, answer, fate, without_body, is_old) {
+        let mut bytes = 0;
+        let relayed = respond::relay(&mut writer, answer, fate, shape, &mut bytes);
+        self.close(Outcome { status, bytes, complete: relayed.is_ok() });
+        match relayed {
             Ok(fate) => self.leave(fate, writer),
-            Err(error) => {
-                log::debug!("answer to {} broke off: {error}", self.connection.peer());
+            Err(broke) => {
+                self.manners.ledger.broke_off(&self.entry, &broke);
                 self.turn.end_connection();
                 self.connection.sever();
             }
@@ -217,10 +262,15 @@ impl Exchange {
     /// past it, and the connection ends, because what follows on it is not to be told from the rest of this request.
     fn relay_early(mut self, answer: Answer) {
         self.turn.end_connection();
-        let (without_body, is_old) = (self.head.method == http::Method::HEAD, self.head.is_old);
+        let shape = (self.head.method == http::Method::HEAD, self.head.is_old);
         if let Some(socket) = self.connection.socket() {
             let mut socket = Paced::new(socket, self.manners.idle_timeout);
-            let relayed = respond::relay(&mut socket, answer, Fate::Close, without_body, is_old);
+            let (status, mut bytes) = (answer.status, 0);
+            let relayed = respond::relay(&mut socket, answer, Fate::Close, shape, &mut bytes);
+            self.close(Outcome { status, bytes, complete: relayed.is_ok() });
+            if let Err(broke) = &relayed {
+                self.manners.ledger.broke_off(&self.entry, broke);
+            }
             let parting = if relayed.is_ok() { Parting::Gently } else { Parting::AtOnce };
             socket.into_inner().sever(parting);
         }

@@ -40,6 +40,11 @@ impl Incoming {
         self.request.as_ref()
     }
 
+    /// When it arrived.
+    pub(super) fn arrived(&self) -> Instant {
+        self.arrived
+    }
+
     /// How long it has been here.
     pub(super) fn age(&self) -> Duration {
         self.arrived.elapsed()

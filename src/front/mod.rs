@@ -16,6 +16,7 @@ mod farewell;
 #[doc(hidden)]
 pub mod fuzzing;
 mod incoming;
+mod ledger;
 mod listener;
 mod pace;
 mod respond;
@@ -32,6 +33,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded};
 
+pub use ledger::Ledger;
+
 use crate::admin::Admin;
 use crate::forward::Forwarder;
 use crate::shutdown::Shutdown;
@@ -45,6 +48,17 @@ const GRACE: Duration = Duration::from_millis(500);
 
 /// The same when a successor takes over in place: new clients have to wait meanwhile.
 const SHORT_GRACE: Duration = Duration::from_millis(100);
+
+/// Who answers, and where that is written down.
+#[derive(Clone)]
+pub struct Counter {
+    /// The admin side.
+    pub admin: Admin,
+    /// The way to the replicas.
+    pub forwarder: Arc<Forwarder>,
+    /// What is written down of each exchange.
+    pub ledger: Ledger,
+}
 
 /// How the front behaves.
 #[derive(Clone, Debug)]
@@ -89,13 +103,13 @@ impl Front {
     /// The socket cannot be set up, or the system has no threads for it.
     pub fn open(
         socket: TcpListener,
-        admin: Admin,
-        forwarder: Forwarder,
+        counter: Counter,
         settings: &Settings,
         shutdown: Shutdown,
     ) -> io::Result<Front> {
         let surplus = Surplus::default();
-        let queues = workers::start(settings, admin, forwarder, surplus.clone(), shutdown.clone())?;
+        let metrics = counter.ledger.metrics.clone();
+        let queues = workers::start(settings, counter, surplus.clone(), shutdown.clone())?;
         let turns = Turns::new(Box::new(move |arrival| queues.put(arrival)));
         let (listener, receiver) = Listener::start(socket, settings.idle_timeout, turns.clone())?;
         let closed = Shutdown::default();
@@ -113,7 +127,8 @@ impl Front {
                 .unwrap_or_else(|| listener::room_for_connections(settings.workers)),
         };
         let (tell, worn_out) = bounded(1);
-        let post = Post { door: listener.own_door(), turns: turns.clone(), surplus, worn_out: tell };
+        let count = Box::new(move |connections| metrics.set_connections(connections));
+        let post = Post { door: listener.own_door(), turns: turns.clone(), surplus, count, worn_out: tell };
         let warden = warden::start(post, limits, closed.clone())?;
         Ok(Front { listener, turns, receiver, doorman, warden, closed, shutdown, worn_out })
     }

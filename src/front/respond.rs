@@ -45,21 +45,21 @@ enum Framing {
 
 /// A reply of the balancer's own, whole.
 pub(super) fn render(reply: &Reply, fate: Fate, without_body: bool) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(256 + reply.json.len());
+    let mut bytes = Vec::with_capacity(512 + reply.body.len());
     push_status(&mut bytes, reply.status);
-    if !reply.json.is_empty() {
-        bytes.extend_from_slice(b"Content-Type: application/json\r\n");
+    if !reply.body.is_empty() {
+        bytes.extend_from_slice(format!("Content-Type: {}\r\n", reply.content_type).as_bytes());
     }
     bytes.extend_from_slice(b"Content-Length: ");
-    bytes.extend_from_slice(reply.json.len().to_string().as_bytes());
+    bytes.extend_from_slice(reply.body.len().to_string().as_bytes());
     bytes.extend_from_slice(b"\r\n");
-    if let Some((name, value)) = reply.field {
+    for (name, value) in &reply.fields {
         bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
     }
     bytes.extend_from_slice(fate.field().as_bytes());
     bytes.extend_from_slice(b"\r\n");
     if !without_body {
-        bytes.extend_from_slice(reply.json.as_bytes());
+        bytes.extend_from_slice(reply.body.as_bytes());
     }
     bytes
 }
@@ -72,7 +72,17 @@ fn push_status(bytes: &mut Vec<u8>, status: StatusCode) {
     bytes.extend_from_slice(b"\r\n");
 }
 
-/// Writes a replica's answer as it arrives; returns what becomes of the connection.
+/// Who ended an answer before it was whole.
+#[derive(Debug)]
+pub(super) enum Broke {
+    /// The replica.
+    Replica(io::Error),
+    /// The client, who does not take it.
+    Client(io::Error),
+}
+
+/// Writes a replica's answer as it arrives, counts the bytes of its body in `passed`, and returns what becomes of the
+/// connection.
 ///
 /// # Errors
 /// The replica broke off, or the client does not take it; what was written is not a whole answer then.
@@ -80,15 +90,15 @@ pub(super) fn relay(
     writer: &mut dyn Write,
     mut answer: Answer,
     fate: Fate,
-    without_body: bool,
-    is_old: bool,
-) -> io::Result<Fate> {
+    (without_body, is_old): (bool, bool),
+    passed: &mut u64,
+) -> Result<Fate, Broke> {
     let framing = framing(&answer, without_body, is_old);
     // A body that ends with the connection needs the connection to end.
     let fate = if framing == Framing::UntilClose { Fate::Close } else { fate };
     let mut buffer = Vec::with_capacity(HEAD);
     push_head(&mut buffer, &answer, framing, fate, without_body);
-    copy(writer, &mut buffer, &mut answer.body, framing)?;
+    copy(writer, &mut buffer, &mut answer.body, framing, passed)?;
     Ok(fate)
 }
 
@@ -135,14 +145,14 @@ fn copy(
     buffer: &mut Vec<u8>,
     body: &mut dyn Read,
     framing: Framing,
-) -> io::Result<()> {
+    passed: &mut u64,
+) -> Result<(), Broke> {
     let mut part = match framing {
         // One byte more than the body: there must be room to read its end.
         Framing::Length(length) => vec![0; length.saturating_add(1).min(BUFFER as u64) as usize],
         Framing::None => Vec::new(),
         Framing::Chunked | Framing::UntilClose => vec![0; BUFFER],
     };
-    let mut seen = 0;
     // Also the end is read: only then does the connection to the replica go back to be used again.
     let mut ended = framing == Framing::None;
     while !ended {
@@ -151,10 +161,10 @@ fn copy(
             Err(error) => {
                 // What has come so far reaches the client before the connection ends.
                 let _ = writer.write_all(buffer).and_then(|()| writer.flush());
-                return Err(error);
+                return Err(Broke::Replica(error));
             }
         };
-        seen += n as u64;
+        *passed += n as u64;
         ended = n == 0;
         match framing {
             Framing::Chunked if ended => buffer.extend_from_slice(b"0\r\n\r\n"),
@@ -162,11 +172,11 @@ fn copy(
             _ => buffer.extend_from_slice(&part[..n]),
         }
         // The last part of a body of known length is written with its end.
-        if !ended && framing != Framing::Length(seen) {
-            flush(writer, buffer)?;
+        if !ended && framing != Framing::Length(*passed) {
+            flush(writer, buffer).map_err(Broke::Client)?;
         }
     }
-    flush(writer, buffer)
+    flush(writer, buffer).map_err(Broke::Client)
 }
 
 fn push_chunk(buffer: &mut Vec<u8>, data: &[u8]) {
@@ -212,7 +222,7 @@ mod tests {
             }
         }
         let mut out = Vec::new();
-        copy(&mut out, &mut b"H".to_vec(), &mut Parts(parts.iter()), framing).unwrap();
+        copy(&mut out, &mut b"H".to_vec(), &mut Parts(parts.iter()), framing, &mut 0).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -240,7 +250,7 @@ mod tests {
             }
         }
         let mut out = Vec::new();
-        assert!(copy(&mut out, &mut b"H".to_vec(), &mut Breaks(false), Framing::Chunked).is_err());
+        assert!(copy(&mut out, &mut b"H".to_vec(), &mut Breaks(false), Framing::Chunked, &mut 0).is_err());
         assert_eq!(out, b"H3\r\nabc\r\n");
     }
 }

@@ -92,6 +92,8 @@ pub(super) struct Post {
     pub(super) turns: Arc<Turns>,
     /// Told who is one too many.
     pub(super) surplus: Surplus,
+    /// Told how many there are.
+    pub(super) count: Box<dyn Fn(usize) + Send>,
     /// Told when [`MOST_LEAKED`] connections have leaked.
     pub(super) worn_out: Sender<()>,
 }
@@ -130,6 +132,7 @@ impl Post {
             Err(error) => return log::debug!("cannot look at the connections: {error}"),
         };
         busy.extend(self.turns.busy());
+        (self.count)(seen.len());
         let ended = watch.look(&seen, &busy, Instant::now());
         self.surplus.set(watch.surplus());
         if !ended.is_empty() {

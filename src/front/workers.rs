@@ -6,16 +6,18 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use http::StatusCode;
 use tiny_http::{Header, Request};
 
-use super::Settings;
 use super::exchange::{Exchange, Manners};
+use super::ledger::Ledger;
 use super::turns::Arrival;
 use super::warden::Surplus;
+use super::{Counter, Settings};
 use crate::admin::{Admin, BODY_LIMIT, Endpoint, Reply};
 use crate::forward::{Answer, Failure, Forwarder};
+use crate::metrics::Refused;
 use crate::shutdown::Shutdown;
 
 /// Admin requests that may wait, of each kind. Changes take seconds and come from people and scripts; more than this
@@ -37,6 +39,7 @@ const REFUSAL_QUEUE: usize = 1024;
 
 /// The ways into the queues.
 pub(super) struct Queues {
+    ledger: Ledger,
     traffic: Sender<Arrival>,
     uploads: Sender<Arrival>,
     listings: Sender<Arrival>,
@@ -48,9 +51,9 @@ pub(super) struct Queues {
 /// What the threads share.
 struct Desk {
     admin: Admin,
-    forwarder: Forwarder,
+    forwarder: Arc<Forwarder>,
     maps_404: bool,
-    manners: Manners,
+    manners: Arc<Manners>,
 }
 
 /// Starts all threads. They end when the queues are dropped and what waits in them is answered.
@@ -59,18 +62,23 @@ struct Desk {
 /// The system has no threads for it.
 pub(super) fn start(
     settings: &Settings,
-    admin: Admin,
-    forwarder: Forwarder,
+    counter: Counter,
     surplus: Surplus,
     shutdown: Shutdown,
 ) -> std::io::Result<Queues> {
-    let manners = Manners { idle_timeout: settings.idle_timeout, shutdown };
-    let desk = Arc::new(Desk { admin, forwarder, maps_404: settings.maps_404, manners });
+    let Counter { admin, forwarder, ledger } = counter;
+    let Settings { idle_timeout, maps_404, .. } = *settings;
+    let manners = Arc::new(Manners { idle_timeout, shutdown, ledger: ledger.clone() });
+    let desk = Arc::new(Desk { admin, forwarder, maps_404, manners });
     let (traffic, traffic_queue) = bounded(settings.queue);
     let (uploads, upload_queue) = bounded(settings.queue);
     let (listings, listing_queue) = bounded(ADMIN_QUEUE);
     let (changes, change_queue) = bounded(ADMIN_QUEUE);
     let (refusals, refusal_queue) = bounded(REFUSAL_QUEUE);
+    let (waiting, uploading, changing) = (traffic_queue.clone(), upload_queue.clone(), change_queue.clone());
+    ledger.metrics.watch_queue("traffic", move || waiting.len());
+    ledger.metrics.watch_queue("uploads", move || uploading.len());
+    ledger.metrics.watch_queue("changes", move || changing.len());
     for (name, count, queue, serve) in [
         ("worker", settings.workers, traffic_queue, Desk::forward as fn(&Desk, Exchange)),
         // As many again, so that clients that are slow to send hold up only each other.
@@ -85,7 +93,7 @@ pub(super) fn start(
             thread.spawn(move || desk.work(&queue, serve))?;
         }
     }
-    Ok(Queues { traffic, uploads, listings, changes, refusals, surplus })
+    Ok(Queues { ledger, traffic, uploads, listings, changes, refusals, surplus })
 }
 
 impl Queues {
@@ -97,13 +105,21 @@ impl Queues {
         let queue = match Endpoint::at(path_of(request.url())) {
             Some(endpoint) if endpoint.is_slow() => &self.changes,
             Some(_) => &self.listings,
-            None if self.surplus.contains(arrival.incoming.connection().peer()) => &self.refusals,
+            None if self.surplus.contains(arrival.incoming.connection().peer()) => {
+                return self.refuse(arrival, Refused::TooManyConnections);
+            }
             None if arrives_later(request) => &self.uploads,
             None => &self.traffic,
         };
-        let full = queue.try_send(arrival).err().map(TrySendError::into_inner);
-        let refused = full.and_then(|full| self.refusals.try_send(full).err());
-        if let Some(lost) = refused {
+        if let Err(full) = queue.try_send(arrival) {
+            self.refuse(full.into_inner(), Refused::QueueFull);
+        }
+    }
+
+    /// Has a client told to come again, or ends its connection where too many wait to be told that.
+    fn refuse(&self, arrival: Arrival, why: Refused) {
+        self.ledger.metrics.refused(why);
+        if let Err(lost) = self.refusals.try_send(arrival) {
             lost.into_inner().turn.end_connection();
         }
     }
@@ -141,10 +157,11 @@ impl Desk {
     }
 
     fn refuse(&self, exchange: Exchange) {
-        exchange.reply(&Reply::try_again("too many requests are waiting"));
+        exchange.reply(&Reply::request_may_try_again("too many requests are waiting"));
     }
 
     fn administer(&self, mut exchange: Exchange) {
+        exchange.entry().is_for_admin();
         let Some(endpoint) = Endpoint::at(exchange.path()) else {
             let text = "the target names one endpoint and looks like another";
             return exchange.reply(&Reply::failure(StatusCode::BAD_REQUEST, text));
@@ -178,23 +195,33 @@ impl Desk {
         match self.answer_to(&mut exchange) {
             Ok(answer) if answer.status == StatusCode::SWITCHING_PROTOCOLS => {
                 let text = "the replica changed the protocol, which nobody had asked it to";
-                exchange.reply(&Reply::failure(StatusCode::BAD_GATEWAY, text));
+                exchange.failed(None, text);
+                exchange.reply(&Reply::about_request(StatusCode::BAD_GATEWAY, text));
             }
             Ok(answer) if self.maps_404 && answer.status == StatusCode::NOT_FOUND => {
+                exchange.entry().served_by(&answer);
                 let reply = missing_endpoint(exchange.path(), answer);
                 exchange.reply(&reply);
             }
             Ok(answer) => exchange.relay(answer),
             Err(Failure::Client(error)) => exchange.reply_to_broken_body(&error),
-            Err(failure) => exchange.reply(&reply_to(&failure)),
+            Err(failure) => {
+                let reply = reply_to(&failure);
+                if reply.status.is_server_error() {
+                    let why = format!("{} {}: {}", reply.status.as_u16(), exchange.path(), failure.reason());
+                    exchange.failed(refused_for(&failure), &why);
+                }
+                exchange.reply(&reply);
+            }
         }
     }
 
     fn answer_to(&self, exchange: &mut Exchange) -> Result<Answer, Failure> {
         let mut outbound = exchange.outbound().map_err(Failure::Client)?;
         let outcome = self.forwarder.forward(&mut outbound);
-        let spent = outbound.body.is_spent();
+        let (spent, attempts) = (outbound.body.is_spent(), outbound.attempts);
         drop(outbound);
+        exchange.entry().tried(attempts);
         if spent {
             exchange.body_was_read();
         }
@@ -214,17 +241,25 @@ fn missing_endpoint(path: &str, mut answer: Answer) -> Reply {
 
 /// What a client is told when there is no answer; addresses stay in the log.
 fn reply_to(failure: &Failure) -> Reply {
+    let because = Reply::about_request;
     match failure {
-        Failure::NoReplica => Reply::try_again("no replica is serving"),
-        Failure::WaitedTooLong => Reply::try_again("no worker came free in time"),
-        Failure::Unreachable(_) => Reply::failure(StatusCode::BAD_GATEWAY, "no replica answered the request"),
-        Failure::TimedOut(_) => {
-            Reply::failure(StatusCode::GATEWAY_TIMEOUT, "the replica did not answer in time")
-        }
+        Failure::NoReplica => Reply::request_may_try_again("no replica is serving"),
+        Failure::WaitedTooLong => Reply::request_may_try_again("no worker came free in time"),
+        Failure::Unreachable(_) => because(StatusCode::BAD_GATEWAY, "no replica answered the request"),
+        Failure::TimedOut(_) => because(StatusCode::GATEWAY_TIMEOUT, "the replica did not answer in time"),
         Failure::Unsendable(why) => {
-            Reply::failure(StatusCode::BAD_REQUEST, &format!("the request cannot be forwarded: {why}"))
+            because(StatusCode::BAD_REQUEST, &format!("the request cannot be forwarded: {why}"))
         }
-        Failure::Client(_) => Reply::failure(StatusCode::BAD_REQUEST, "the request body is broken"),
+        Failure::Client(_) => because(StatusCode::BAD_REQUEST, "the request body is broken"),
+    }
+}
+
+/// As what a failure counts that is no replica's.
+fn refused_for(failure: &Failure) -> Option<Refused> {
+    match failure {
+        Failure::NoReplica => Some(Refused::NoReplica),
+        Failure::WaitedTooLong => Some(Refused::WaitedTooLong),
+        _ => None,
     }
 }
 
