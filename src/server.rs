@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 
 use crate::access_log::{AccessLog, Writer};
-use crate::admin::Admin;
+use crate::admin::{self, Admin};
 use crate::config::{self, Settings};
 use crate::fleet::{Fleet, Phase};
 use crate::forward::{Forwarder, Lines, Report};
@@ -120,7 +120,7 @@ impl Server {
         };
         let served = ready.and_then(|()| {
             let records = Records::open(settings, &fleet, journal, &shutdown)?;
-            let counter = counter(settings, &supervisor, &fleet, forwarder, &records);
+            let counter = counter(settings, &supervisor, &fleet, forwarder, &records, &shutdown);
             match Front::open(socket, counter, &settings.front, shutdown.clone()) {
                 Ok(front) => Ok((records, front)),
                 Err(error) => {
@@ -195,6 +195,7 @@ impl Server {
         log::info!("shutting down");
         self.front.stop_admitting();
         self.shutdown.begin();
+        // Tells the streams of events, too, that this is the end.
         self.records.journal.note(Kind::Stopping, None, "shutting down");
         let deadline = Instant::now() + self.drain_timeout;
         self.front.close(deadline);
@@ -239,9 +240,18 @@ fn counter(
     fleet: &Fleet,
     forwarder: Arc<Forwarder>,
     records: &Records,
+    shutdown: &Shutdown,
 ) -> Counter {
     let access_log = records.access_log.as_ref().map(|(log, _)| log.clone());
-    let admin = Admin::new(supervisor.clone(), fleet.clone());
+    let admin = Admin::new(admin::Parts {
+        supervisor: supervisor.clone(),
+        fleet: fleet.clone(),
+        journal: records.journal.clone(),
+        history: records.history.as_ref().map(|(history, _)| history.clone()),
+        access_log: access_log.clone(),
+        settings: settings.in_force.clone(),
+        shutdown: shutdown.clone(),
+    });
     let (metrics, journal) = (fleet.metrics().clone(), records.journal.clone());
     let ledger = Ledger { metrics, measures: settings.measures, log: access_log, journal };
     Counter { admin, forwarder, ledger }

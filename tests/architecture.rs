@@ -49,7 +49,7 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("shuttle", &["sync.rs"]),
     ("chunked_transfer", &["front/exchange.rs"]),
     ("ipnet", &["forward/key.rs", "config/routing.rs"]),
-    ("jiff", &["access_log/line.rs"]),
+    ("jiff", &["access_log/line.rs", "admin/clock.rs"]),
     ("ringmaster_replica", &["main.rs"]),
     ("env_logger", &["main.rs"]),
     ("ctrlc", &["main.rs"]),

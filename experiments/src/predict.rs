@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn who_does_not_serve_gets_nothing() {
         let mut status = status(512, &[("a", 1, &[]), ("b", 2, &[])]);
-        status.replicas[0].state = "down".to_owned();
+        status.replicas[0].state = "failed".to_owned();
         assert_eq!(predict(&[], Some(&status), &names(&["a", "b"])).unwrap().shares, [0.0, 1.0]);
     }
 

@@ -1,120 +1,250 @@
-//! The admin API: `/rep`, `/add`, `/rm` and the status. Bytes in, status and JSON out; it knows nothing of connections.
+//! The admin side: the contract's `/rep`, `/add`, `/rm`, and what operators see below `/_ringmaster/`. A call in, a reply
+//! out; it knows nothing of connections.
 
+mod clock;
+mod endpoint;
+mod events;
+mod past;
 mod reply;
+mod scrape;
 mod status;
 mod wire;
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 
+pub use endpoint::Endpoint;
+pub use events::Stream;
 pub use reply::{ALLOW, Reply};
 
-use crate::fleet::Fleet;
+use crate::access_log::AccessLog;
+use crate::fleet::{Fleet, Phase};
+use crate::history::History;
+use crate::journal::{Journal, Kind};
+use crate::metrics::Refused;
 use crate::replica::Hostname;
+use crate::shutdown::Shutdown;
 use crate::supervisor::{ChangeError, Supervisor};
-use status::Status;
+use clock::Started;
 
 /// Longest body of a change: room for a few hundred names of 63 bytes.
 pub const BODY_LIMIT: u64 = 64 * 1024;
 
-/// One of the paths that are the balancer's own.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Endpoint {
-    /// `/rep`: which replicas there are.
-    Rep,
-    /// `/add`: more of them.
-    Add,
-    /// `/rm`: fewer of them.
-    Rm,
-    /// `/_ringmaster/status`: how each of them is.
-    Status,
+/// What the admin side is made of.
+pub struct Parts {
+    /// Asked for changes.
+    pub supervisor: Supervisor,
+    /// What is shown.
+    pub fleet: Fleet,
+    /// What has happened.
+    pub journal: Journal,
+    /// What happened lately; `None` if requests are not measured.
+    pub history: Option<History>,
+    /// The access log, if there is one.
+    pub access_log: Option<AccessLog>,
+    /// The settings in force by name, for people; nothing secret among them.
+    pub settings: Vec<(&'static str, String)>,
+    /// Once it has begun, the balancer is not ready any more.
+    pub shutdown: Shutdown,
 }
 
-impl Endpoint {
-    /// The endpoint at `path` (without the query), if it is one of ours.
-    pub fn at(path: &str) -> Option<Endpoint> {
-        let all = [Endpoint::Rep, Endpoint::Add, Endpoint::Rm, Endpoint::Status];
-        all.into_iter().find(|endpoint| endpoint.path() == path)
-    }
-
-    fn path(self) -> &'static str {
-        match self {
-            Endpoint::Rep => "/rep",
-            Endpoint::Add => "/add",
-            Endpoint::Rm => "/rm",
-            Endpoint::Status => "/_ringmaster/status",
-        }
-    }
-
-    /// Whether it changes the fleet, which takes seconds.
-    pub fn is_slow(self) -> bool {
-        matches!(self, Endpoint::Add | Endpoint::Rm)
-    }
-
-    /// The methods it takes, as the `Allow` field lists them.
-    fn allowed(self) -> &'static str {
-        match self {
-            Endpoint::Rep | Endpoint::Status => "GET, HEAD",
-            Endpoint::Add => "POST",
-            Endpoint::Rm => "DELETE, POST",
-        }
-    }
-
-    fn allows(self, method: &Method) -> bool {
-        self.allowed().split(", ").any(|allowed| allowed == method.as_str())
-    }
+/// Who asks.
+#[derive(Clone, Copy)]
+pub struct Visitor<'a> {
+    /// Where the connection comes from.
+    pub peer: IpAddr,
+    /// What the request says.
+    pub headers: &'a HeaderMap,
 }
 
-/// Answers admin requests.
+/// One request to the admin side.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    /// What is asked.
+    pub endpoint: Endpoint,
+    /// By which method.
+    pub method: &'a Method,
+    /// The query of the target, without its question mark.
+    pub query: Option<&'a str>,
+    /// Who asks.
+    pub visitor: Visitor<'a>,
+}
+
+/// Answers admin requests; clones share everything.
 #[derive(Clone)]
 pub struct Admin {
-    supervisor: Supervisor,
-    fleet: Fleet,
+    desk: Arc<Desk>,
+}
+
+struct Desk {
+    parts: Parts,
+    started: Started,
 }
 
 impl Admin {
-    /// An admin API that asks `supervisor` for changes and says how `fleet` is.
-    pub fn new(supervisor: Supervisor, fleet: Fleet) -> Admin {
-        Admin { supervisor, fleet }
+    /// An admin side of these parts.
+    pub fn new(parts: Parts) -> Admin {
+        Admin { desk: Arc::new(Desk { parts, started: Started::now() }) }
     }
 
-    /// The answer to a method that an endpoint does not take; `None` for one that it does.
-    pub fn refusal(endpoint: Endpoint, method: &Method) -> Option<Reply> {
+    /// What is to be said before anything is done, or the body of a change is read: the method is not one of the
+    /// endpoint's.
+    pub fn refusal(&self, call: Call<'_>) -> Option<Reply> {
+        let Call { endpoint, method, .. } = call;
         let text = format!("method {method} is not allowed here, only {}", endpoint.allowed());
-        let reply = Reply::failure(StatusCode::METHOD_NOT_ALLOWED, &text).with("Allow", endpoint.allowed());
+        let reply = Reply::failure(StatusCode::METHOD_NOT_ALLOWED, &text);
+        let reply = not_to_be_kept(reply.with("Allow", endpoint.allowed()));
         Some(reply).filter(|_| !endpoint.allows(method))
     }
 
-    /// Does what a request asks for and answers it. Changes take seconds; only one at a time is under way.
-    pub fn handle(&self, endpoint: Endpoint, body: &[u8]) -> Reply {
-        let json = match endpoint {
-            Endpoint::Rep => Ok(wire::listing(&self.supervisor.listing())),
-            Endpoint::Status => Ok(wire::successful(&Status::of(&self.fleet, Instant::now()))),
-            Endpoint::Add | Endpoint::Rm => {
-                self.change(endpoint, body).map(|hostnames| wire::listing(&hostnames))
+    fn note_refusal(&self, reason: Refused, text: String) {
+        let Parts { journal, fleet, .. } = &self.desk.parts;
+        fleet.metrics().refused(reason);
+        // Whoever is refused may try as often as they like: the log is not theirs to fill.
+        if journal.note(Kind::Refused, None, text.as_str()) {
+            log::warn!("refused: {text}");
+        }
+    }
+
+    /// Answers what only looks.
+    pub fn look(&self, call: Call<'_>) -> Reply {
+        let Parts { supervisor, journal, .. } = &self.desk.parts;
+        let reply = match call.endpoint {
+            Endpoint::Rep => return Reply::json(wire::listing(&supervisor.listing())),
+            Endpoint::Health => Reply::json(wire::successful(&"alive")),
+            Endpoint::Ready => match self.is_ready() {
+                true => Reply::json(wire::successful(&"ready")),
+                false => Reply::try_again("no replica is serving"),
+            },
+            Endpoint::Status => Reply::json(wire::successful(&self.status())),
+            Endpoint::Events => match after(call.query) {
+                Ok(seq) => {
+                    let list = events::List::after(journal, seq.unwrap_or(0), self.desk.started);
+                    Reply::json(wire::successful(&list))
+                }
+                Err(why) => Reply::failure(StatusCode::BAD_REQUEST, &why),
+            },
+            Endpoint::History => match after(call.query) {
+                Ok(second) => {
+                    let history = self.desk.parts.history.as_ref();
+                    let past = past::Past::after(history, second.unwrap_or(0), self.desk.started);
+                    Reply::json(wire::successful(&past))
+                }
+                Err(why) => Reply::failure(StatusCode::BAD_REQUEST, &why),
+            },
+            Endpoint::Metrics => Reply::text(scrape::CONTENT_TYPE, self.scrape()),
+            Endpoint::Nothing | Endpoint::Add | Endpoint::Rm => {
+                Reply::failure(StatusCode::NOT_FOUND, "there is nothing here")
             }
         };
-        match json {
-            Ok(json) => Reply::json(json),
+        not_to_be_kept(reply)
+    }
+
+    /// The events as they happen, for a call that asks for a stream of them and not for a list.
+    ///
+    /// # Errors
+    /// What is wrong with the number after which they are to begin.
+    pub fn stream(&self, call: Call<'_>) -> Option<Result<Stream, Reply>> {
+        let headers = call.visitor.headers;
+        if call.endpoint != Endpoint::Events
+            || call.method != Method::GET
+            || !events::is_stream_wanted(headers)
+        {
+            return None;
+        }
+        let Parts { journal, shutdown, .. } = &self.desk.parts;
+        let run = self.desk.started;
+        let begin = events::last_seen(headers, run).map_or_else(|| after(call.query), |seq| Ok(Some(seq)));
+        let stream = begin.map(|seq| Stream::new(journal.clone(), shutdown.clone(), run, seq));
+        Some(stream.map_err(|why| not_to_be_kept(Reply::failure(StatusCode::BAD_REQUEST, &why))))
+    }
+
+    /// What is said when as many streams are open as may be.
+    pub fn too_many_streams(&self) -> Reply {
+        self.desk.parts.fleet.metrics().refused(Refused::TooManyStreams);
+        not_to_be_kept(Reply::try_again("too many streams of events are open"))
+    }
+
+    /// Makes a change. It takes seconds; only one at a time is under way.
+    pub fn change(&self, call: Call<'_>, body: &[u8]) -> Reply {
+        let path = call.endpoint.path();
+        match self.make_change(call.endpoint, body) {
+            Ok(hostnames) => Reply::json(wire::listing(&hostnames)),
             Err(ChangeError::Refused(why)) => {
-                log::warn!("{} refused: {why}", endpoint.path());
+                self.note_refusal(Refused::Change, format!("{path} from {}: {why}", call.visitor.peer));
                 Reply::failure(StatusCode::BAD_REQUEST, &why)
             }
             Err(ChangeError::Failed(why)) => {
-                log::error!("{} failed: {why}", endpoint.path());
+                log::error!("{path} failed: {why}");
+                self.desk.parts.journal.note(Kind::ChangeFailed, None, format!("{path}: {why}"));
                 Reply::failure(StatusCode::INTERNAL_SERVER_ERROR, &why)
             }
             Err(ChangeError::Stopping) => Reply::try_again("the balancer is shutting down"),
         }
     }
 
-    fn change(&self, endpoint: Endpoint, body: &[u8]) -> Result<Vec<Hostname>, ChangeError> {
+    fn make_change(&self, endpoint: Endpoint, body: &[u8]) -> Result<Vec<Hostname>, ChangeError> {
+        let supervisor = &self.desk.parts.supervisor;
         let keys: &[&str] = if endpoint == Endpoint::Rm { &wire::REMOVAL } else { &wire::ADDITION };
         let change = wire::parse_change(body, keys).map_err(ChangeError::Refused)?;
         match endpoint {
-            Endpoint::Rm => self.supervisor.remove(change.n, &change.hostnames),
-            _ => self.supervisor.add(change.n, &change.hostnames, &change.weights),
+            Endpoint::Rm => supervisor.remove(change.n, &change.hostnames),
+            _ => supervisor.add(change.n, &change.hostnames, &change.weights),
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        let Parts { fleet, shutdown, .. } = &self.desk.parts;
+        !shutdown.begun() && fleet.watched().iter().any(|replica| replica.phase == Phase::Serving)
+    }
+
+    fn status(&self) -> status::Status<'_> {
+        let Desk { parts, started } = &*self.desk;
+        let access = status::Access { token_wanted: false, may_change: !parts.supervisor.is_fixed() };
+        status::Status::of(parts, access, *started, Instant::now())
+    }
+
+    fn scrape(&self) -> String {
+        scrape::page(&self.desk.parts, self.desk.started)
+    }
+}
+
+/// What it says is true now, and is what it says it is.
+fn not_to_be_kept(reply: Reply) -> Reply {
+    reply.with("Cache-Control", "no-store").with("X-Content-Type-Options", "nosniff")
+}
+
+/// The number after `after=` in a query, if it is there.
+fn after(query: Option<&str>) -> Result<Option<u64>, String> {
+    let mut pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    match pairs.find(|(name, _)| *name == "after") {
+        None => Ok(None),
+        Some((_, text)) => text.parse().map(Some).map_err(|_| {
+            let shown: String = text.chars().take(80).collect();
+            format!("'after' must be a number, not '{}'", shown.escape_debug())
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_says_after_what() {
+        for (query, number) in [
+            (None, Ok(None)),
+            (Some(""), Ok(None)),
+            (Some("after=17"), Ok(Some(17))),
+            (Some("x=1&after=18446744073709551615"), Ok(Some(u64::MAX))),
+            (Some("after="), Err("'after' must be a number, not ''")),
+            (Some("after=-1"), Err("'after' must be a number, not '-1'")),
+            (Some("before=x"), Ok(None)),
+        ] {
+            assert_eq!(after(query), number.map_err(str::to_owned), "{query:?}");
         }
     }
 }

@@ -5,6 +5,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::fleet::{Phase, Replica};
 use crate::replica::Hostname;
 use crate::ring::Weight;
 
@@ -55,6 +56,20 @@ pub(super) fn traced_failure(text: &str, request_id: &str) -> String {
 fn render(envelope: &impl Serialize) -> String {
     // Strings, integers and lists of strings cannot fail to serialise.
     serde_json::to_string(envelope).unwrap_or_default()
+}
+
+/// The states of a replica, as the status and the metrics name them.
+pub(super) const STATES: [&str; 5] = ["starting", "serving", "draining", "failed", "crash loop"];
+
+/// The state of a replica, one of [`STATES`].
+pub(super) fn state(replica: &Replica) -> &'static str {
+    match (replica.phase, &replica.trouble) {
+        (Phase::Serving, _) => "serving",
+        (Phase::Leaving, _) => "draining",
+        (Phase::Joining, _) | (Phase::Down, None) => "starting",
+        (Phase::Down, Some(trouble)) if trouble.is_crash_loop() => "crash loop",
+        (Phase::Down, Some(_)) => "failed",
+    }
 }
 
 /// What `/add` may be asked for.
@@ -133,7 +148,9 @@ fn parse_weights(object: &Map<String, Value>) -> Result<Vec<Weight>, String> {
 }
 
 fn show(value: &Value) -> String {
-    let text = value.to_string();
+    // Control characters beyond ASCII stand in JSON as they are, and some terminals obey them.
+    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    let text: String = value.to_string().chars().map(escape).collect();
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,

@@ -81,6 +81,8 @@ pub struct Settings {
     pub access_log: Option<Format>,
     /// Whether requests are counted and timed.
     pub measures: bool,
+    /// Every setting as a text, for people.
+    pub in_force: Vec<(&'static str, String)>,
     /// What is logged; `None` leaves it to `RUST_LOG`.
     pub log: Option<String>,
 }
@@ -218,6 +220,7 @@ fn settings(given: &Given) -> Result<Settings, String> {
         },
         access_log: administration::access_log(given)?,
         measures: given.choice("metrics", &[("on", true), ("off", false)])?,
+        in_force: administration::in_force(given),
         log: log_filter(given)?,
     })
 }

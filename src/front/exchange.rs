@@ -15,7 +15,7 @@ use super::ledger::{Entry, Ledger, Outcome};
 use super::pace::Paced;
 use super::respond::{self, Fate};
 use super::turns::{Arrival, Turn};
-use crate::admin::{ALLOW, Reply};
+use crate::admin::{ALLOW, Call, Endpoint, Reply, Stream, Visitor};
 use crate::forward::{Answer, Body, Outbound};
 use crate::metrics::Refused;
 use crate::shutdown::Shutdown;
@@ -103,14 +103,15 @@ impl Exchange {
         }
     }
 
-    /// The method, for routing.
-    pub(super) fn method(&self) -> &http::Method {
-        &self.head.method
-    }
-
     /// The path without the query.
     pub(super) fn path(&self) -> &str {
         self.head.target.path()
+    }
+
+    /// This as a call of the admin side.
+    pub(super) fn call(&self, endpoint: Endpoint) -> Call<'_> {
+        let visitor = Visitor { peer: self.connection.peer().ip(), headers: &self.head.headers };
+        Call { endpoint, method: &self.head.method, query: self.head.target.query(), visitor }
     }
 
     /// What is written down of it.
@@ -217,6 +218,35 @@ impl Exchange {
         let complete = writer.write_all(&bytes).and_then(|()| writer.flush()).is_ok();
         self.close(Outcome { complete, ..outcome });
         self.leave(fate, writer);
+    }
+
+    /// Whether the request has a body that was not read to its end.
+    pub(super) fn has_unread_body(&self) -> bool {
+        !self.body_read
+    }
+
+    /// Answers and ends the connection: who is turned away gets no second answer on it.
+    pub(super) fn turn_away(mut self, reply: &Reply) {
+        self.head.keeps_alive = false;
+        self.reply(reply);
+    }
+
+    /// Answers with events as they happen, until they end or the client goes.
+    pub(super) fn stream(mut self, mut events: Stream) {
+        let Some(request) = self.request.take() else {
+            return;
+        };
+        self.turn.end_connection();
+        let mut writer = Paced::new(request.into_writer(), self.manners.idle_timeout);
+        let mut bytes = 0;
+        let mut write = |text: &[u8]| writer.write_all(text).and_then(|()| writer.flush());
+        let mut complete = write(respond::stream_head()).is_ok();
+        while complete && let Some(part) = events.next_part() {
+            complete = write(part.as_bytes()).is_ok();
+            bytes += part.len() as u64;
+        }
+        self.close(Outcome { status: StatusCode::OK, bytes, complete });
+        self.connection.sever();
     }
 
     /// Answers that the client's body did not arrive.

@@ -64,6 +64,12 @@ pub(super) fn render(reply: &Reply, fate: Fate, without_body: bool) -> Vec<u8> {
     bytes
 }
 
+/// The head of a stream of events, which goes on until one of both sides ends it.
+pub(super) fn stream_head() -> &'static [u8] {
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n\
+      X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
+}
+
 fn push_status(bytes: &mut Vec<u8>, status: StatusCode) {
     bytes.extend_from_slice(b"HTTP/1.1 ");
     bytes.extend_from_slice(status.as_str().as_bytes());

@@ -3,6 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use super::ledger::Ledger;
 use super::turns::Arrival;
 use super::warden::Surplus;
 use super::{Counter, Settings};
-use crate::admin::{Admin, BODY_LIMIT, Endpoint, Reply};
+use crate::admin::{Admin, BODY_LIMIT, Endpoint, Reply, Stream};
 use crate::forward::{Answer, Failure, Forwarder};
 use crate::metrics::Refused;
 use crate::shutdown::Shutdown;
@@ -23,6 +24,12 @@ use crate::shutdown::Shutdown;
 /// Admin requests that may wait, of each kind. Changes take seconds and come from people and scripts; more than this
 /// is a script gone wrong.
 const ADMIN_QUEUE: usize = 64;
+
+/// Threads for what everybody may ask: whoever watches the balancer is not to wait behind those who read slowly.
+const OPEN: usize = 4;
+
+/// Threads for those who look: pages of metrics are longer than a socket's buffer, and who reads slowly holds up a thread.
+const LISTERS: usize = 8;
 
 /// Threads for changes. The supervisor makes one at a time; the others read bodies, so that a client that is slow to
 /// send its own does not hold up the rest.
@@ -37,11 +44,15 @@ const REFUSERS: usize = 2;
 /// Requests that may wait to be told no; beyond it their connections are ended without a word.
 const REFUSAL_QUEUE: usize = 1024;
 
+/// Streams of events that may be open at a time: each holds a thread of its own.
+const MOST_STREAMS: usize = 16;
+
 /// The ways into the queues.
 pub(super) struct Queues {
     ledger: Ledger,
     traffic: Sender<Arrival>,
     uploads: Sender<Arrival>,
+    open: Sender<Arrival>,
     listings: Sender<Arrival>,
     changes: Sender<Arrival>,
     refusals: Sender<Arrival>,
@@ -54,6 +65,7 @@ struct Desk {
     forwarder: Arc<Forwarder>,
     maps_404: bool,
     manners: Arc<Manners>,
+    streams: Arc<AtomicUsize>,
 }
 
 /// Starts all threads. They end when the queues are dropped and what waits in them is answered.
@@ -69,9 +81,10 @@ pub(super) fn start(
     let Counter { admin, forwarder, ledger } = counter;
     let Settings { idle_timeout, maps_404, .. } = *settings;
     let manners = Arc::new(Manners { idle_timeout, shutdown, ledger: ledger.clone() });
-    let desk = Arc::new(Desk { admin, forwarder, maps_404, manners });
+    let desk = Arc::new(Desk { admin, forwarder, maps_404, manners, streams: Arc::default() });
     let (traffic, traffic_queue) = bounded(settings.queue);
     let (uploads, upload_queue) = bounded(settings.queue);
+    let (open, open_queue) = bounded(ADMIN_QUEUE);
     let (listings, listing_queue) = bounded(ADMIN_QUEUE);
     let (changes, change_queue) = bounded(ADMIN_QUEUE);
     let (refusals, refusal_queue) = bounded(REFUSAL_QUEUE);
@@ -83,7 +96,8 @@ pub(super) fn start(
         ("worker", settings.workers, traffic_queue, Desk::forward as fn(&Desk, Exchange)),
         // As many again, so that clients that are slow to send hold up only each other.
         ("uploader", settings.workers, upload_queue, Desk::forward),
-        ("listings", 1, listing_queue, Desk::administer),
+        ("open", OPEN, open_queue, Desk::administer),
+        ("listings", LISTERS, listing_queue, Desk::administer),
         ("changes", CHANGERS, change_queue, Desk::administer),
         ("refuser", REFUSERS, refusal_queue, Desk::refuse),
     ] {
@@ -93,7 +107,7 @@ pub(super) fn start(
             thread.spawn(move || desk.work(&queue, serve))?;
         }
     }
-    Ok(Queues { ledger, traffic, uploads, listings, changes, refusals, surplus })
+    Ok(Queues { ledger, traffic, uploads, open, listings, changes, refusals, surplus })
 }
 
 impl Queues {
@@ -104,6 +118,7 @@ impl Queues {
         };
         let queue = match Endpoint::at(path_of(request.url())) {
             Some(endpoint) if endpoint.is_slow() => &self.changes,
+            Some(endpoint) if endpoint.is_open() => &self.open,
             Some(_) => &self.listings,
             None if self.surplus.contains(arrival.incoming.connection().peer()) => {
                 return self.refuse(arrival, Refused::TooManyConnections);
@@ -167,16 +182,31 @@ impl Desk {
             return exchange.reply(&Reply::failure(StatusCode::BAD_REQUEST, text));
         };
         // Before the body, which need not be waited for then.
-        if let Some(reply) = Admin::refusal(endpoint, exchange.method()) {
-            return exchange.reply(&reply);
+        if let Some(reply) = self.admin.refusal(exchange.call(endpoint)) {
+            return exchange.turn_away(&reply);
         }
-        if !endpoint.is_slow() {
-            let reply = self.admin.handle(endpoint, &[]);
-            return exchange.reply(&reply);
+        if endpoint.is_slow() {
+            return self.change(endpoint, exchange);
         }
+        match self.admin.stream(exchange.call(endpoint)) {
+            // Its rest would be read in the end, for as long as the client likes.
+            Some(_) if exchange.has_unread_body() => {
+                let text = "a request for events has no body";
+                exchange.reply(&Reply::failure(StatusCode::BAD_REQUEST, text));
+            }
+            Some(Ok(events)) => self.stream(exchange, events),
+            Some(Err(reply)) => exchange.reply(&reply),
+            None => {
+                let reply = self.admin.look(exchange.call(endpoint));
+                exchange.reply(&reply);
+            }
+        }
+    }
+
+    fn change(&self, endpoint: Endpoint, mut exchange: Exchange) {
         match exchange.small_body(BODY_LIMIT, Instant::now() + BODY_DEADLINE) {
             Ok(Some(body)) => {
-                let reply = self.admin.handle(endpoint, &body);
+                let reply = self.admin.change(exchange.call(endpoint), &body);
                 exchange.reply(&reply);
             }
             Ok(None) => {
@@ -184,6 +214,22 @@ impl Desk {
                 exchange.reply(&Reply::failure(StatusCode::PAYLOAD_TOO_LARGE, &text));
             }
             Err(error) => exchange.reply_to_broken_body(&error),
+        }
+    }
+
+    /// Gives a stream a thread of its own, if there is one to be had.
+    fn stream(&self, exchange: Exchange, events: Stream) {
+        let open = Open::one_more(&self.streams);
+        if open.count > MOST_STREAMS {
+            return exchange.reply(&self.admin.too_many_streams());
+        }
+        // An exchange that is dropped unanswered ends its connection; so does a panic in there.
+        let spawned = thread::Builder::new().name("events".into()).spawn(move || {
+            exchange.stream(events);
+            drop(open);
+        });
+        if let Err(error) = spawned {
+            log::warn!("no thread for a stream of events: {error}");
         }
     }
 
@@ -260,6 +306,25 @@ fn refused_for(failure: &Failure) -> Option<Refused> {
         Failure::NoReplica => Some(Refused::NoReplica),
         Failure::WaitedTooLong => Some(Refused::WaitedTooLong),
         _ => None,
+    }
+}
+
+/// One of the open streams, which counts as long as it lives.
+struct Open {
+    streams: Arc<AtomicUsize>,
+    /// How many there were with this one when it was opened.
+    count: usize,
+}
+
+impl Open {
+    fn one_more(streams: &Arc<AtomicUsize>) -> Open {
+        Open { streams: streams.clone(), count: streams.fetch_add(1, Relaxed) + 1 }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.streams.fetch_sub(1, Relaxed);
     }
 }
 

@@ -213,6 +213,21 @@ impl Client {
         self.buffer.is_empty() && self.rest_or_reset().is_some_and(|rest| rest.is_empty())
     }
 
+    /// What comes up to and with `end`, or the error with which the connection ended before that.
+    pub fn until(&mut self, end: &str) -> io::Result<String> {
+        loop {
+            if let Some(at) = self.buffer.windows(end.len()).position(|window| window == end.as_bytes()) {
+                return Ok(String::from_utf8(self.take(at + end.len())?).unwrap());
+            }
+            self.receive()?;
+        }
+    }
+
+    /// Everything until the connection ends, which it must.
+    pub fn everything(&mut self) -> String {
+        String::from_utf8(self.rest_or_reset().expect("an end")).unwrap()
+    }
+
     /// Everything until the end of the connection; `None` when it does not end.
     fn rest_or_reset(&mut self) -> Option<Vec<u8>> {
         match self.rest() {

@@ -149,9 +149,9 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_found() {
-        let status = fleet(&[("a", UP, "1", 6), ("b", State::Down, "2", 4)]);
+        let status = fleet(&[("a", UP, "1", 6), ("b", State::Failed, "2", 4)]);
         assert!(!states(&status).holds && !slots(&status).holds);
-        assert!(states(&status).seen.contains("b is Down"), "{}", states(&status));
+        assert!(states(&status).seen.contains("b is Failed"), "{}", states(&status));
         assert!(!slots(&fleet(&[("a", UP, "1", 9)])).holds, "a slot belongs to nobody");
         assert!(!states(&fleet(&[])).holds && !slots(&Status::default()).holds);
         assert!(!number(2, Ok(3), 2).holds && !number(2, Ok(2), 3).holds);

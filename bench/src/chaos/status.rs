@@ -46,17 +46,17 @@ pub struct Replica {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Part of an addition under way.
-    Joining,
+    /// Not there yet.
+    Starting,
     /// Not there, being brought back.
-    Down,
+    Failed,
     /// Not there, and fails again and again.
     #[serde(rename = "crash loop")]
     CrashLoop,
     /// It takes requests.
     Serving,
     /// Part of a removal under way.
-    Leaving,
+    Draining,
 }
 
 impl Status {

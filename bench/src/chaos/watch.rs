@@ -157,7 +157,7 @@ impl Seen {
         wounds.retain(|wound| {
             let Some(replica) = status.replica(&wound.name) else { return false };
             match replica.state {
-                State::Leaving => false,
+                State::Draining => false,
                 State::Serving if replica.instance != wound.instance => {
                     healings.push((wound.kind, now - wound.since));
                     false
@@ -182,10 +182,10 @@ mod tests {
         let wounds = wounds.map(|(name, kind)| wound(name, kind)).into();
         let mut seen = Seen { wounds, ..Seen::default() };
         let then = |seconds| since + Duration::from_secs(seconds);
-        let (up, down) = (State::Serving, State::Down);
+        let (up, down) = (State::Serving, State::Failed);
         // Not missed yet, being replaced, on its way out, gone.
         let first =
-            [("a", up, "old", 5), ("b", down, "", 0), ("c", State::Leaving, "old", 0), ("e", up, "old", 5)];
+            [("a", up, "old", 5), ("b", down, "", 0), ("c", State::Draining, "old", 0), ("e", up, "old", 5)];
         seen.take_in(Ok(fleet(&first)), then(1));
         assert!(seen.healings.is_empty());
         seen.take_in(Ok(fleet(&[("a", down, "new", 0), ("b", up, "new", 10)])), then(2));

@@ -312,9 +312,9 @@ pub mod tests {
         let mut seen = Seen::default();
         for (ms, replica) in [
             (1, old.clone()),
-            (2, replica("a", "down", Some("1"))),
-            (3, replica("a", "down", None)),
-            (4, replica("b", "down", Some("2"))),
+            (2, replica("a", "failed", Some("1"))),
+            (3, replica("a", "failed", None)),
+            (4, replica("b", "failed", Some("2"))),
             (5, replica("b", "serving", Some("2"))),
         ] {
             assert!(!seen.is_well);

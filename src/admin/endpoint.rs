@@ -1,0 +1,132 @@
+//! The paths that are the balancer's own: the three of the contract, and what is below `/_ringmaster/`. No other path is
+//! ever answered here, so no page of a replica's is hidden.
+
+use http::Method;
+
+/// Everything of ours beside the contract's paths is below this.
+const BELOW: &str = "/_ringmaster/";
+
+/// One of the paths that are the balancer's own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Endpoint {
+    /// `/rep`: which replicas there are.
+    Rep,
+    /// `/add`: more of them.
+    Add,
+    /// `/rm`: fewer of them.
+    Rm,
+    /// `/_ringmaster/health`: whether the balancer is alive.
+    Health,
+    /// `/_ringmaster/ready`: whether it can route.
+    Ready,
+    /// `/_ringmaster/status`: how it and each replica is.
+    Status,
+    /// `/_ringmaster/events`: what has happened.
+    Events,
+    /// `/_ringmaster/history`: the last minutes, second by second.
+    History,
+    /// `/_ringmaster/metrics`: everything that is counted, for Prometheus.
+    Metrics,
+    /// Anything else below `/_ringmaster/`: nothing.
+    Nothing,
+}
+
+impl Endpoint {
+    /// All that have a path of their own.
+    pub const ALL: [Endpoint; 9] = [
+        Endpoint::Rep,
+        Endpoint::Add,
+        Endpoint::Rm,
+        Endpoint::Health,
+        Endpoint::Ready,
+        Endpoint::Status,
+        Endpoint::Events,
+        Endpoint::History,
+        Endpoint::Metrics,
+    ];
+
+    /// The endpoint at `path` (without the query), if it is one of ours.
+    pub fn at(path: &str) -> Option<Endpoint> {
+        let found = Endpoint::ALL.into_iter().find(|endpoint| endpoint.path() == path);
+        found.or_else(|| path.starts_with(BELOW).then_some(Endpoint::Nothing))
+    }
+
+    /// Its path.
+    pub fn path(self) -> &'static str {
+        match self {
+            Endpoint::Rep => "/rep",
+            Endpoint::Add => "/add",
+            Endpoint::Rm => "/rm",
+            Endpoint::Health => "/_ringmaster/health",
+            Endpoint::Ready => "/_ringmaster/ready",
+            Endpoint::Status => "/_ringmaster/status",
+            Endpoint::Events => "/_ringmaster/events",
+            Endpoint::History => "/_ringmaster/history",
+            Endpoint::Metrics => "/_ringmaster/metrics",
+            Endpoint::Nothing => BELOW,
+        }
+    }
+
+    /// Whether everybody may ask it: the contract's list, and what watches the balancer.
+    pub fn is_open(self) -> bool {
+        matches!(self, Endpoint::Rep | Endpoint::Health | Endpoint::Ready)
+    }
+
+    /// Whether it changes the fleet, which takes seconds.
+    pub fn is_slow(self) -> bool {
+        matches!(self, Endpoint::Add | Endpoint::Rm)
+    }
+
+    /// The methods it takes, as the `Allow` field lists them.
+    pub(super) fn allowed(self) -> &'static str {
+        match self {
+            Endpoint::Add => "POST",
+            Endpoint::Rm => "DELETE, POST",
+            _ => "GET, HEAD",
+        }
+    }
+
+    /// Where there is nothing, no method is the wrong one.
+    pub(super) fn allows(self, method: &Method) -> bool {
+        self == Endpoint::Nothing || self.allowed().split(", ").any(|allowed| allowed == method.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_contract_and_what_is_below_one_folder_is_ours() {
+        for endpoint in Endpoint::ALL {
+            assert_eq!(Endpoint::at(endpoint.path()), Some(endpoint));
+        }
+        for path in [
+            "/",
+            "/home",
+            "/rep/",
+            "/Rep",
+            "/repo",
+            "/_ringmasters",
+            "/metrics",
+            "/health",
+            "/status",
+            "/a/_ringmaster/",
+        ] {
+            assert_eq!(Endpoint::at(path), None, "{path}");
+        }
+        for path in ["/_ringmaster/x", "/_ringmaster//status", "/_ringmaster/status/", "/_ringmaster/../rep"]
+        {
+            assert_eq!(Endpoint::at(path), Some(Endpoint::Nothing), "{path}");
+        }
+    }
+
+    #[test]
+    fn no_get_changes_anything() {
+        for endpoint in Endpoint::ALL {
+            for safe in [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE] {
+                assert!(!(endpoint.is_slow() && endpoint.allows(&safe)), "{endpoint:?} {safe}");
+            }
+        }
+    }
+}
