@@ -27,13 +27,17 @@ pub enum Endpoint {
     History,
     /// `/_ringmaster/metrics`: everything that is counted, for Prometheus.
     Metrics,
+    /// `/_ringmaster/`: the page for people.
+    Page,
+    /// `/_ringmaster`: the way there.
+    ToPage,
     /// Anything else below `/_ringmaster/`: nothing.
     Nothing,
 }
 
 impl Endpoint {
     /// All that have a path of their own.
-    pub const ALL: [Endpoint; 9] = [
+    pub const ALL: [Endpoint; 11] = [
         Endpoint::Rep,
         Endpoint::Add,
         Endpoint::Rm,
@@ -43,6 +47,8 @@ impl Endpoint {
         Endpoint::Events,
         Endpoint::History,
         Endpoint::Metrics,
+        Endpoint::Page,
+        Endpoint::ToPage,
     ];
 
     /// The endpoint at `path` (without the query), if it is one of ours.
@@ -63,13 +69,14 @@ impl Endpoint {
             Endpoint::Events => "/_ringmaster/events",
             Endpoint::History => "/_ringmaster/history",
             Endpoint::Metrics => "/_ringmaster/metrics",
-            Endpoint::Nothing => BELOW,
+            Endpoint::Page | Endpoint::Nothing => BELOW,
+            Endpoint::ToPage => "/_ringmaster",
         }
     }
 
     /// Whether everybody may ask it: the contract's list, and what watches the balancer.
     pub fn is_open(self) -> bool {
-        matches!(self, Endpoint::Rep | Endpoint::Health | Endpoint::Ready)
+        matches!(self, Endpoint::Rep | Endpoint::Health | Endpoint::Ready | Endpoint::ToPage)
     }
 
     /// Whether it changes the fleet, which takes seconds.

@@ -4,6 +4,7 @@
 mod clock;
 mod endpoint;
 mod events;
+mod page;
 mod past;
 mod reply;
 mod scrape;
@@ -100,6 +101,10 @@ impl Admin {
         Some(reply).filter(|_| !endpoint.allows(method))
     }
 
+    fn page(&self, status: StatusCode) -> Reply {
+        not_to_be_kept(page::reply(status, false))
+    }
+
     fn note_refusal(&self, reason: Refused, text: String) {
         let Parts { journal, fleet, .. } = &self.desk.parts;
         fleet.metrics().refused(reason);
@@ -136,8 +141,13 @@ impl Admin {
                 Err(why) => Reply::failure(StatusCode::BAD_REQUEST, &why),
             },
             Endpoint::Metrics => Reply::text(scrape::CONTENT_TYPE, self.scrape()),
+            Endpoint::Page => return self.page(StatusCode::OK),
+            Endpoint::ToPage => {
+                let status = StatusCode::PERMANENT_REDIRECT;
+                Reply::json(String::new()).with_status(status).with("Location", Endpoint::Page.path())
+            }
             Endpoint::Nothing | Endpoint::Add | Endpoint::Rm => {
-                Reply::failure(StatusCode::NOT_FOUND, "there is nothing here")
+                Reply::failure(StatusCode::NOT_FOUND, "there is nothing here: /_ringmaster/ is the page")
             }
         };
         not_to_be_kept(reply)

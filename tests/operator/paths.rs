@@ -43,6 +43,9 @@ fn what_is_not_there_below_our_folder_is_not_forwarded() {
         assert!(answer.error().starts_with("<Error> "), "{}", answer.text());
         assert_eq!(server.connect().request("DELETE", path, &[], b"").status, 404, "{path}");
     }
+    let there = server.get("/_ringmaster");
+    assert_eq!((there.status, there.header("location")), (308, Some("/_ringmaster/")));
+    assert!(there.body.is_empty());
     assert_eq!(asked(&launcher), Vec::<String>::new());
 }
 
