@@ -5,17 +5,17 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::access_log::{AccessLog, Writer};
 use crate::admin::{self, Admin};
 use crate::config::{self, Settings};
 use crate::fleet::{Fleet, Phase};
 use crate::forward::{Forwarder, Lines, Report};
-use crate::front::{Counter, Front, Ledger};
+use crate::front::{self, Counter, Front, Ledger, Side};
 use crate::history::History;
 use crate::journal::{Journal, Kind};
 use crate::launcher::{Docker, Fixed, Launcher, Processes};
@@ -34,14 +34,24 @@ const OURSELVES: &str = "/proc/self/exe";
 /// Time between two looks whether the replicas serve before a predecessor is relieved.
 const READY_LOOK: Duration = Duration::from_millis(10);
 
+/// How long a successor tries to open the admin side's address.
+const REOPENING: Duration = Duration::from_secs(5);
+
+/// Connections to the admin side when it has an address of its own: some people, their pages and scripts.
+const ADMIN_CONNECTIONS: usize = 256;
+
 /// A running balancer.
 pub struct Server {
     address: SocketAddr,
+    admin_address: SocketAddr,
     fleet: Fleet,
     front: Front,
+    /// The admin side's, if it has one of its own.
+    admin_front: Option<Front>,
     watchdog: Watchdog,
     supervisor: Supervisor,
     records: Records,
+    worn_out: Receiver<()>,
     shutdown: Shutdown,
     drain_timeout: Duration,
 }
@@ -53,6 +63,12 @@ struct Records {
     access_log: Option<(AccessLog, Writer)>,
 }
 
+/// Where clients come in.
+struct Doors {
+    traffic: TcpListener,
+    admin: Option<TcpListener>,
+}
+
 impl Server {
     /// Starts a balancer. It listens when this returns; replicas come up meanwhile and join as they do. One that is to
     /// take over listens only when they have.
@@ -61,14 +77,14 @@ impl Server {
     /// What could not be started and why. Replicas that this has started are stopped then, as at any end; those of an
     /// earlier run, if there were any, go on running.
     pub fn start(settings: &Settings, launcher: Box<dyn Launcher>) -> Result<Server, String> {
-        // First of all the port: if it is taken, no replica is touched.
-        let listen = settings.listen;
-        let socket = listening::open(listen, settings.take_over)
-            .map_err(|error| format!("cannot listen on {listen}: {error}"))?;
-        Server::start_with(socket, settings, launcher, settings.take_over)
+        // First of all the ports: if one is taken, no replica is touched.
+        let traffic = open_door(settings.listen, settings)?;
+        let admin = settings.admin_listen.map(|listen| open_door(listen, settings)).transpose()?;
+        Server::start_with(Doors { traffic, admin }, settings, launcher, settings.take_over)
     }
 
-    /// Starts a balancer on a socket that listens already, whatever the settings say about that.
+    /// Starts a balancer on a socket that listens already, whatever the settings say about that. (An address of the admin
+    /// side's own is opened anew.)
     ///
     /// # Errors
     /// As [`Server::start`].
@@ -77,17 +93,21 @@ impl Server {
         settings: &Settings,
         launcher: Box<dyn Launcher>,
     ) -> Result<Server, String> {
+        let admin = settings.admin_listen.and_then(|listen| reopen_door(listen, settings));
         // Clients wait here already: nobody else serves them.
-        Server::start_with(socket, settings, launcher, false)
+        Server::start_with(Doors { traffic: socket, admin }, settings, launcher, false)
     }
 
     fn start_with(
-        socket: TcpListener,
+        doors: Doors,
         settings: &Settings,
         launcher: Box<dyn Launcher>,
         waits_for_replicas: bool,
     ) -> Result<Server, String> {
-        let address = socket.local_addr().map_err(|error| format!("cannot listen: {error}"))?;
+        let no_address = |error| format!("cannot listen: {error}");
+        let address = doors.traffic.local_addr().map_err(no_address)?;
+        let admin_door = doors.admin.as_ref().unwrap_or(&doors.traffic);
+        let admin_address = admin_door.local_addr().map_err(no_address)?;
         let no_threads = |error| format!("cannot serve on {address}: {error}");
 
         let shutdown = Shutdown::default();
@@ -118,11 +138,12 @@ impl Server {
             true => wait_for_replicas(&fleet, Instant::now() + settings.supervisor.start_timeout, &shutdown),
             false => Ok(()),
         };
+        let (tell, worn_out) = bounded(1);
         let served = ready.and_then(|()| {
             let records = Records::open(settings, &fleet, journal, &shutdown)?;
             let counter = counter(settings, &supervisor, &fleet, forwarder, &records, &shutdown);
-            match Front::open(socket, counter, &settings.front, shutdown.clone()) {
-                Ok(front) => Ok((records, front)),
+            match open_fronts(doors, &counter, settings, &shutdown, &tell) {
+                Ok((front, admin_front)) => Ok((records, front, admin_front)),
                 Err(error) => {
                     shutdown.begin();
                     records.close();
@@ -131,18 +152,31 @@ impl Server {
             }
         });
         match (watchdog, served) {
-            (Ok(watchdog), Ok((records, front))) => {
+            (Ok(watchdog), Ok((records, front, admin_front))) => {
                 is_in_charge.store(true, Relaxed);
                 let drain_timeout = settings.supervisor.drain_timeout;
-                log::info!("listening on {address}");
-                records.journal.note(Kind::Started, None, format!("listening on {address}"));
-                Ok(Server { address, fleet, front, watchdog, supervisor, records, shutdown, drain_timeout })
+                let server = Server {
+                    address,
+                    admin_address,
+                    fleet,
+                    front,
+                    admin_front,
+                    watchdog,
+                    supervisor,
+                    records,
+                    worn_out,
+                    shutdown,
+                    drain_timeout,
+                };
+                server.announce();
+                Ok(server)
             }
             (watchdog, served) => {
                 shutdown.begin();
                 let why = watchdog.as_ref().err().or(served.as_ref().err()).map(ToString::to_string);
-                if let Ok((records, front)) = served {
+                if let Ok((records, front, admin_front)) = served {
                     front.close(Instant::now());
+                    admin_front.into_iter().for_each(|front| front.close(Instant::now()));
                     records.close();
                 }
                 if let Ok(watchdog) = watchdog {
@@ -154,9 +188,25 @@ impl Server {
         }
     }
 
+    fn announce(&self) {
+        let Server { address, admin_address, .. } = self;
+        log::info!("listening on {address}");
+        let mut text = format!("listening on {address}");
+        if address != admin_address {
+            log::info!("admin side on {admin_address}");
+            text += &format!(", admin side on {admin_address}");
+        }
+        self.records.journal.note(Kind::Started, None, text);
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its admin side is.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
     }
 
     /// Its replicas, for whoever embeds a balancer and wants to look inside.
@@ -169,9 +219,9 @@ impl Server {
         self.fleet.listing().len()
     }
 
-    /// Told when a successor should take over: see [`Front::worn_out`].
+    /// Told when a successor should take over: see [`Front::open`].
     pub fn worn_out(&self) -> &Receiver<()> {
-        self.front.worn_out()
+        &self.worn_out
     }
 
     /// Ends it for a successor: requests under way are answered, new connections wait in the queue of the socket that
@@ -184,6 +234,7 @@ impl Server {
         self.records.journal.note(Kind::Stopping, None, "starting anew in place");
         let deadline = Instant::now() + self.drain_timeout.min(LONGEST_HAND_OVER);
         let socket = self.front.hand_over(deadline);
+        self.admin_front.into_iter().for_each(|front| front.close(deadline));
         self.watchdog.stop();
         self.supervisor.hand_over(deadline);
         self.records.close();
@@ -199,6 +250,8 @@ impl Server {
         self.records.journal.note(Kind::Stopping, None, "shutting down");
         let deadline = Instant::now() + self.drain_timeout;
         self.front.close(deadline);
+        // Last, so that one can look on.
+        self.admin_front.into_iter().for_each(|front| front.close(deadline));
         self.watchdog.stop();
         self.supervisor.close(deadline);
         self.records.close();
@@ -233,6 +286,26 @@ impl Records {
     }
 }
 
+fn open_door(listen: SocketAddr, settings: &Settings) -> Result<TcpListener, String> {
+    listening::open(listen, settings.take_over).map_err(|error| format!("cannot listen on {listen}: {error}"))
+}
+
+/// Opens the admin side's address again, which the predecessor has just closed. Requests are served without it if somebody
+/// else has taken it meanwhile.
+fn reopen_door(listen: SocketAddr, settings: &Settings) -> Option<TcpListener> {
+    let deadline = Instant::now() + REOPENING;
+    loop {
+        match open_door(listen, settings) {
+            Ok(door) => return Some(door),
+            Err(why) if Instant::now() >= deadline => {
+                log::error!("the admin side is not served: {why}");
+                return None;
+            }
+            Err(_) => thread::sleep(READY_LOOK),
+        }
+    }
+}
+
 /// Who answers requests, and where that is written down.
 fn counter(
     settings: &Settings,
@@ -255,6 +328,33 @@ fn counter(
     let (metrics, journal) = (fleet.metrics().clone(), records.journal.clone());
     let ledger = Ledger { metrics, measures: settings.measures, log: access_log, journal };
     Counter { admin, forwarder, ledger }
+}
+
+/// Opens the front, and another one for the admin side if that is to have its own.
+fn open_fronts(
+    doors: Doors,
+    counter: &Counter,
+    settings: &Settings,
+    shutdown: &Shutdown,
+    worn_out: &Sender<()>,
+) -> io::Result<(Front, Option<Front>)> {
+    // First the admin side: whoever waits for the traffic's address to answer finds both.
+    let admin_front = doors.admin.map(|door| {
+        let max_connections = Some(ADMIN_CONNECTIONS);
+        let (side, workers, queue) = (Side::Admin, 1, ADMIN_CONNECTIONS);
+        let own = front::Settings { side, workers, queue, max_connections, ..settings.front.clone() };
+        Front::open(door, counter.clone(), &own, shutdown.clone(), worn_out.clone())
+    });
+    let admin_front = admin_front.transpose()?;
+    let (shutdown, worn_out) = (shutdown.clone(), worn_out.clone());
+    match Front::open(doors.traffic, counter.clone(), &settings.front, shutdown.clone(), worn_out) {
+        Ok(front) => Ok((front, admin_front)),
+        Err(error) => {
+            shutdown.begin();
+            admin_front.into_iter().for_each(|front| front.close(Instant::now()));
+            Err(error)
+        }
+    }
 }
 
 /// Where the forwarder tells of replicas that it cannot connect to: at the watchdog's, if there is one.

@@ -5,10 +5,13 @@
 mod support;
 
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
 use support::backend::{Backend, answer};
 use support::{CALM, Client, Program, wait_for};
+
+/// What tiny_http waits for itself over, for ever.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Threads of a process.
 fn threads(pid: u32) -> usize {
@@ -18,7 +21,7 @@ fn threads(pid: u32) -> usize {
 /// Opens a connection for something that tiny_http never lets go of, and leaves.
 fn leak(program: &Program) {
     let mut stream = TcpStream::connect(program.address).unwrap();
-    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+    stream.write_all(PREFACE).unwrap();
 }
 
 fn restarts(program: &Program) -> usize {
@@ -65,4 +68,30 @@ fn a_process_replica_is_there_again_when_the_balancer_has_started_anew() {
     assert_eq!(program.listed(), ["server_1", "server_2"]);
     assert_ne!(program.replica("server_1").unwrap().pid, first);
     assert_eq!(program.children().len(), 2, "nothing of the first is left");
+}
+
+/// Where the admin side is now.
+fn admin_address(program: &Program) -> SocketAddr {
+    let log = program.log();
+    let line = log.iter().rev().find_map(|line| line.split("admin side on ").nth(1)).unwrap();
+    line.trim().parse().unwrap()
+}
+
+#[test]
+fn an_admin_address_of_its_own_is_no_way_to_wear_the_balancer_out() {
+    let flags = "--head-timeout 500ms --replicas 1 --admin-listen 127.0.0.1:0";
+    let program = Program::start_early(&format!("{CALM} {flags}"));
+    wait_for("the admin side", || program.log().iter().any(|line| line.contains("admin side on ")));
+    let first = admin_address(&program);
+    wait_for("the balancer to start anew", || {
+        // Those that are turned away before they were read do not count, and in the end nobody listens there.
+        for _ in 0..100 {
+            let stream = TcpStream::connect(first);
+            let _ = stream.and_then(|mut stream| stream.write_all(PREFACE));
+        }
+        restarts(&program) >= 1 && admin_address(&program) != first
+    });
+    let admin = admin_address(&program);
+    assert_eq!(Client::connect(admin).request("GET", "/rep", &[], b"").listed(), ["server_1"]);
+    assert!(threads(program.pid()) < 500);
 }

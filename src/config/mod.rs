@@ -19,6 +19,7 @@ use http::uri::PathAndQuery;
 
 use crate::access_log::Format;
 use crate::balance::Policy;
+use crate::front::Side;
 use crate::launcher::{Backend, DockerSettings};
 use crate::ring::Shape;
 use crate::supervisor::{OnExit, RespawnName};
@@ -77,6 +78,8 @@ pub struct Settings {
     pub forward: forward::Settings,
     /// See [`front::Settings`].
     pub front: front::Settings,
+    /// Where the admin side is served by itself, if it is.
+    pub admin_listen: Option<SocketAddr>,
     /// What the access log looks like, if there is one.
     pub access_log: Option<Format>,
     /// Whether requests are counted and timed.
@@ -152,6 +155,7 @@ fn settings(given: &Given) -> Result<Settings, String> {
     let ring = routing::shape(given)?;
     let (policy, key) = (routing::policy(given)?, routing::key(given)?);
     let max_replicas = max_replicas(given, ring)?;
+    let admin_listen = administration::listen(given)?;
     let launcher = launching::launcher(given, ring, policy)?;
     // The contract is about replicas of ours.
     let is_contract = !matches!(launcher, Launcher::Static(_));
@@ -205,6 +209,7 @@ fn settings(given: &Given) -> Result<Settings, String> {
             max_replicas,
         },
         front: front::Settings {
+            side: if admin_listen.is_some() { Side::Traffic } else { Side::Both },
             workers: given.number("workers", 1..=1024)?,
             queue: given.number("queue", 1..=1_000_000)?,
             maps_404: given
@@ -218,6 +223,7 @@ fn settings(given: &Given) -> Result<Settings, String> {
             idle_timeout: given
                 .duration("idle-timeout", Duration::from_secs(1)..=Duration::from_secs(3600))?,
         },
+        admin_listen,
         access_log: administration::access_log(given)?,
         measures: given.choice("metrics", &[("on", true), ("off", false)])?,
         in_force: administration::in_force(given),

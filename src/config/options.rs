@@ -28,7 +28,7 @@ const fn setting(
 }
 
 /// All settings, in the order in which `--help` shows them.
-pub(super) const SETTINGS: [Setting; 44] = [
+pub(super) const SETTINGS: [Setting; 45] = [
     setting("listen", "ADDR:PORT", "127.0.0.1:5000", "where the balancer listens"),
     setting(
         "take-over",
@@ -85,6 +85,7 @@ pub(super) const SETTINGS: [Setting; 44] = [
     setting("head-timeout", "TIME", "10s", "how long the head of a request may take to come"),
     setting("idle-timeout", "TIME", "60s", "how long a client may say nothing, or not read"),
     setting("on-exit", "KIND", "remove", "docker: remove the containers in the end, or keep them"),
+    setting("admin-listen", "ADDR:PORT", "", "an address for the admin side alone; else with the traffic"),
     setting("access-log", "KIND", "off", "a line for each request, on stdout: off, combined or json"),
     setting("metrics", "KIND", "on", "on, or off: requests are not counted and timed"),
     setting("log-level", "FILTER", "info", "what is logged: error, warn, info, debug, or module=level,…"),

@@ -9,6 +9,7 @@ use chunked_transfer::Decoder;
 use http::StatusCode;
 use tiny_http::Request;
 
+use super::Side;
 use super::admission::{self, Framing, Head, RawHead, Refusal};
 use super::connection::{Connection, Parting};
 use super::ledger::{Entry, Ledger, Outcome};
@@ -49,6 +50,8 @@ pub(super) struct Manners {
     pub(super) shutdown: Shutdown,
     /// Where exchanges are written down.
     pub(super) ledger: Ledger,
+    /// What is served there.
+    pub(super) side: Side,
 }
 
 impl Exchange {
@@ -93,8 +96,8 @@ impl Exchange {
                 let without_body = raw.0 == "HEAD";
                 let bytes = if without_body { 0 } else { reply.body.len() as u64 };
                 let outcome = Outcome { status, bytes, complete: true };
-                let waited = arrival.incoming.age();
-                manners.ledger.turned_away(connection.peer(), raw, outcome, waited, false);
+                let (waited, is_admin) = (arrival.incoming.age(), manners.side == Side::Admin);
+                manners.ledger.turned_away(connection.peer(), raw, outcome, waited, is_admin);
                 let rendered = respond::render(&reply, Fate::Close, without_body);
                 connection.send_and_sever(&rendered, parting(status));
                 arrival.incoming.note_severed();

@@ -31,11 +31,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::Sender;
 
 pub use ledger::Ledger;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Endpoint};
 use crate::forward::Forwarder;
 use crate::shutdown::Shutdown;
 use listener::Listener;
@@ -48,6 +48,24 @@ const GRACE: Duration = Duration::from_millis(500);
 
 /// The same when a successor takes over in place: new clients have to wait meanwhile.
 const SHORT_GRACE: Duration = Duration::from_millis(100);
+
+/// What is served at an address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    /// Everything.
+    Both,
+    /// Requests for replicas; every path is theirs.
+    Traffic,
+    /// The balancer's own paths.
+    Admin,
+}
+
+impl Side {
+    /// The endpoint of the admin side at `path`, if it is served here.
+    fn endpoint(self, path: &str) -> Option<Endpoint> {
+        Endpoint::at(path).filter(|_| self != Side::Traffic)
+    }
+}
 
 /// Who answers, and where that is written down.
 #[derive(Clone)]
@@ -63,6 +81,8 @@ pub struct Counter {
 /// How the front behaves.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// What is served.
+    pub side: Side,
     /// Threads that carry requests to replicas: so many requests are under way at most.
     pub workers: usize,
     /// Requests that may wait for a worker; over it, clients are asked to come again.
@@ -87,17 +107,11 @@ pub struct Front {
     /// Ends the doorman, who lets people in until nobody comes any more.
     closed: Shutdown,
     shutdown: Shutdown,
-    worn_out: Receiver<()>,
 }
 
 impl Front {
-    /// Told when the front has lost so many threads to connections that tiny_http never lets go of that a successor should
-    /// take over.
-    pub fn worn_out(&self) -> &Receiver<()> {
-        &self.worn_out
-    }
-
-    /// Opens the front on a socket, which listens from now on if it did not before.
+    /// Opens the front on a socket, which listens from now on if it did not before. `worn_out` is told when it has lost so
+    /// many threads to connections that tiny_http never lets go of that a successor should take over.
     ///
     /// # Errors
     /// The socket cannot be set up, or the system has no threads for it.
@@ -106,6 +120,7 @@ impl Front {
         counter: Counter,
         settings: &Settings,
         shutdown: Shutdown,
+        worn_out: Sender<()>,
     ) -> io::Result<Front> {
         let surplus = Surplus::default();
         let metrics = counter.ledger.metrics.clone();
@@ -126,11 +141,15 @@ impl Front {
                 .max_connections
                 .unwrap_or_else(|| listener::room_for_connections(settings.workers)),
         };
-        let (tell, worn_out) = bounded(1);
-        let count = Box::new(move |connections| metrics.set_connections(connections));
-        let post = Post { door: listener.own_door(), turns: turns.clone(), surplus, count, worn_out: tell };
+        let is_counted = settings.side != Side::Admin;
+        let count = Box::new(move |connections| {
+            if is_counted {
+                metrics.set_connections(connections);
+            }
+        });
+        let post = Post { door: listener.own_door(), turns: turns.clone(), surplus, count, worn_out };
         let warden = warden::start(post, limits, closed.clone())?;
-        Ok(Front { listener, turns, receiver, doorman, warden, closed, shutdown, worn_out })
+        Ok(Front { listener, turns, receiver, doorman, warden, closed, shutdown })
     }
 
     /// Lets nobody new in, without turning anybody away yet; who has come already is let in before this returns. It

@@ -15,7 +15,7 @@ use super::exchange::{Exchange, Manners};
 use super::ledger::Ledger;
 use super::turns::Arrival;
 use super::warden::Surplus;
-use super::{Counter, Settings};
+use super::{Counter, Settings, Side};
 use crate::admin::{Admin, BODY_LIMIT, Endpoint, Reply, Stream};
 use crate::forward::{Answer, Failure, Forwarder};
 use crate::metrics::Refused;
@@ -49,6 +49,7 @@ const MOST_STREAMS: usize = 16;
 
 /// The ways into the queues.
 pub(super) struct Queues {
+    side: Side,
     ledger: Ledger,
     traffic: Sender<Arrival>,
     uploads: Sender<Arrival>,
@@ -79,8 +80,8 @@ pub(super) fn start(
     shutdown: Shutdown,
 ) -> std::io::Result<Queues> {
     let Counter { admin, forwarder, ledger } = counter;
-    let Settings { idle_timeout, maps_404, .. } = *settings;
-    let manners = Arc::new(Manners { idle_timeout, shutdown, ledger: ledger.clone() });
+    let Settings { idle_timeout, maps_404, side, .. } = *settings;
+    let manners = Arc::new(Manners { idle_timeout, shutdown, ledger: ledger.clone(), side });
     let desk = Arc::new(Desk { admin, forwarder, maps_404, manners, streams: Arc::default() });
     let (traffic, traffic_queue) = bounded(settings.queue);
     let (uploads, upload_queue) = bounded(settings.queue);
@@ -88,10 +89,15 @@ pub(super) fn start(
     let (listings, listing_queue) = bounded(ADMIN_QUEUE);
     let (changes, change_queue) = bounded(ADMIN_QUEUE);
     let (refusals, refusal_queue) = bounded(REFUSAL_QUEUE);
-    let (waiting, uploading, changing) = (traffic_queue.clone(), upload_queue.clone(), change_queue.clone());
-    ledger.metrics.watch_queue("traffic", move || waiting.len());
-    ledger.metrics.watch_queue("uploads", move || uploading.len());
-    ledger.metrics.watch_queue("changes", move || changing.len());
+    if side != Side::Admin {
+        let (traffic, uploads) = (traffic_queue.clone(), upload_queue.clone());
+        ledger.metrics.watch_queue("traffic", move || traffic.len());
+        ledger.metrics.watch_queue("uploads", move || uploads.len());
+    }
+    if side != Side::Traffic {
+        let changes = change_queue.clone();
+        ledger.metrics.watch_queue("changes", move || changes.len());
+    }
     for (name, count, queue, serve) in [
         ("worker", settings.workers, traffic_queue, Desk::forward as fn(&Desk, Exchange)),
         // As many again, so that clients that are slow to send hold up only each other.
@@ -107,7 +113,7 @@ pub(super) fn start(
             thread.spawn(move || desk.work(&queue, serve))?;
         }
     }
-    Ok(Queues { ledger, traffic, uploads, open, listings, changes, refusals, surplus })
+    Ok(Queues { side, ledger, traffic, uploads, open, listings, changes, refusals, surplus })
 }
 
 impl Queues {
@@ -116,7 +122,7 @@ impl Queues {
         let Some(request) = arrival.incoming.request() else {
             return;
         };
-        let queue = match Endpoint::at(path_of(request.url())) {
+        let queue = match self.side.endpoint(path_of(request.url())) {
             Some(endpoint) if endpoint.is_slow() => &self.changes,
             Some(endpoint) if endpoint.is_open() => &self.open,
             Some(_) => &self.listings,
@@ -177,7 +183,7 @@ impl Desk {
 
     fn administer(&self, mut exchange: Exchange) {
         exchange.entry().is_for_admin();
-        let Some(endpoint) = Endpoint::at(exchange.path()) else {
+        let Some(endpoint) = self.manners.side.endpoint(exchange.path()) else {
             let text = "the target names one endpoint and looks like another";
             return exchange.reply(&Reply::failure(StatusCode::BAD_REQUEST, text));
         };
@@ -237,6 +243,11 @@ impl Desk {
         // The server itself (OPTIONS *), which is us.
         if exchange.path() == "*" {
             return exchange.reply(&Reply::options());
+        }
+        if self.manners.side == Side::Admin {
+            exchange.entry().is_for_admin();
+            let text = "only the admin side is served here: /_ringmaster/ is the page";
+            return exchange.reply(&Reply::failure(StatusCode::NOT_FOUND, text));
         }
         match self.answer_to(&mut exchange) {
             Ok(answer) if answer.status == StatusCode::SWITCHING_PROTOCOLS => {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::common::scripted;
-use super::support::{CALM, FakeLauncher, TestServer, wait_for};
+use super::support::{CALM, Client, FakeLauncher, TestServer, wait_for};
 
 /// Everything the replicas were asked.
 fn asked(launcher: &FakeLauncher) -> Vec<String> {
@@ -73,4 +73,24 @@ fn pages_of_replicas_are_theirs() {
     let mut wanted = paths.map(str::to_owned);
     wanted.sort();
     assert_eq!(seen, wanted);
+}
+
+#[test]
+fn with_an_address_of_its_own_the_admin_side_is_there_alone() {
+    let (launcher, _gate) = scripted();
+    let server = TestServer::start(&format!("{CALM} --admin-listen 127.0.0.1:0"), launcher.clone());
+    let admin = |path: &str| Client::connect(server.server().admin_address()).request("GET", path, &[], b"");
+    for path in ["/rep", "/_ringmaster/status", "/_ringmaster", "/add"] {
+        assert!(server.get(path).text().starts_with("server_"), "{path} is the replicas'");
+    }
+    assert_eq!(asked(&launcher).len(), 4);
+    assert_eq!(admin("/_ringmaster/health").status, 200);
+    assert_eq!(admin("/rep").listed().len(), 3);
+    assert_eq!((admin("/add").status, admin("/home").status), (405, 404));
+    let status = admin("/_ringmaster/status").json();
+    assert_eq!(
+        status["message"]["totals"]["requests"], 4,
+        "who asks there for a page is not among the traffic"
+    );
+    assert_eq!(asked(&launcher).len(), 4);
 }
