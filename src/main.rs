@@ -106,7 +106,11 @@ fn serve(settings: &Settings) -> ExitCode {
         };
         // A signal that came meanwhile is not for a successor, who would not know of it.
         if signal.is_empty() {
-            let error = succession::hand_over(&kept, settings.replicas);
+            // A successor reads its settings again, and a file among them may have gone.
+            let error = match config::invocation(env::args_os().skip(1), |name| env::var(name).ok()) {
+                Ok(_) => succession::hand_over(&kept, settings.replicas).to_string(),
+                Err(why) => why,
+            };
             log::error!("cannot start the program anew, going on as it is: {error}");
         }
         socket = Some(kept);

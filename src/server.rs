@@ -168,7 +168,7 @@ impl Server {
                     shutdown,
                     drain_timeout,
                 };
-                server.announce();
+                server.announce(settings);
                 Ok(server)
             }
             (watchdog, served) => {
@@ -188,13 +188,18 @@ impl Server {
         }
     }
 
-    fn announce(&self) {
+    fn announce(&self, settings: &Settings) {
         let Server { address, admin_address, .. } = self;
         log::info!("listening on {address}");
         let mut text = format!("listening on {address}");
         if address != admin_address {
             log::info!("admin side on {admin_address}");
             text += &format!(", admin side on {admin_address}");
+        }
+        if settings.rules.token.is_none() && !admin_address.ip().is_loopback() {
+            log::warn!(
+                "no --admin-token: the admin side on {admin_address} is open to all private addresses, and to nobody else"
+            );
         }
         self.records.journal.note(Kind::Started, None, text);
     }
@@ -322,6 +327,7 @@ fn counter(
         journal: records.journal.clone(),
         history: records.history.as_ref().map(|(history, _)| history.clone()),
         access_log: access_log.clone(),
+        rules: settings.rules.clone(),
         settings: settings.in_force.clone(),
         shutdown: shutdown.clone(),
     });

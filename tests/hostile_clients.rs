@@ -65,7 +65,7 @@ fn clients_that_are_slow_to_send_a_change_hold_up_nobody_for_long() {
     // More of them than there are threads that read changes.
     let mut slow: Vec<Client> = (0..6).map(|_| server.connect()).collect();
     for client in &mut slow {
-        client.send(b"POST /add HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n{");
+        client.send(b"POST /add HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n\r\n{");
     }
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {

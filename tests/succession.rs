@@ -95,3 +95,35 @@ fn an_admin_address_of_its_own_is_no_way_to_wear_the_balancer_out() {
     assert_eq!(Client::connect(admin).request("GET", "/rep", &[], b"").listed(), ["server_1"]);
     assert!(threads(program.pid()) < 500);
 }
+
+/// A file that a successor would have to read may be gone: no reason to end.
+#[test]
+fn settings_that_can_no_longer_be_read_keep_the_balancer_as_it_is() {
+    let file = std::env::temp_dir().join(format!("ringmaster-succession-{}", std::process::id()));
+    std::fs::write(&file, "0123456789abcdef").unwrap();
+    let backend = Backend::start(std::sync::Arc::new(|_, stream| answer(stream, "200 OK", &[], b"")));
+    let program = Program::start_early(&format!(
+        "{CALM} --head-timeout 500ms --launcher static --backends {} --admin-token-file {}",
+        backend.address,
+        file.display()
+    ));
+    ask(&program);
+    std::fs::remove_file(&file).unwrap();
+    (0..1050).for_each(|_| leak(&program));
+    wait_for("the balancer to go on", || {
+        ask(&program);
+        restarts(&program) == 1
+    });
+    ask(&program);
+    assert!(
+        program
+            .log()
+            .iter()
+            .any(|line| line.contains("going on as it is") && line.contains("admin-token-file"))
+    );
+    let status = |fields: &[(&str, &str)]| {
+        Client::connect(program.address).request("GET", "/_ringmaster/status", fields, b"").status
+    };
+    assert_eq!(status(&[]), 401);
+    assert_eq!(status(&[("Authorization", "Bearer 0123456789abcdef")]), 200);
+}

@@ -74,7 +74,7 @@ impl Client {
     }
 
     fn send_get(&mut self, path: &str) -> Result<()> {
-        self.send(&format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n"))
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
     }
 
     /// One request with a short body.
@@ -84,7 +84,7 @@ impl Client {
     pub fn request(&mut self, method: &str, path: &str, body: &str) -> Result<Answer> {
         let length = body.len();
         self.send(&format!(
-            "{method} {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
              Content-Length: {length}\r\n\r\n{body}"
         ))?;
         self.answer()

@@ -1,9 +1,12 @@
 //! The admin side: the contract's `/rep`, `/add`, `/rm`, and what operators see below `/_ringmaster/`. A call in, a reply
 //! out; it knows nothing of connections.
+//!
+//! Invariant: nothing is done, and nothing but `/rep`, health and readiness is told, before the `gate` has been asked.
 
 mod clock;
 mod endpoint;
 mod events;
+mod gate;
 mod page;
 mod past;
 mod reply;
@@ -11,14 +14,15 @@ mod scrape;
 mod status;
 mod wire;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, StatusCode};
 
 pub use endpoint::Endpoint;
 pub use events::Stream;
+pub use gate::{Rules, Token, Visitor};
 pub use reply::{ALLOW, Reply};
 
 use crate::access_log::AccessLog;
@@ -30,6 +34,10 @@ use crate::replica::Hostname;
 use crate::shutdown::Shutdown;
 use crate::supervisor::{ChangeError, Supervisor};
 use clock::Started;
+use gate::{Denied, Gate};
+
+/// What a client that has no token is told.
+const CHALLENGE: (&str, &str) = ("WWW-Authenticate", "Bearer realm=\"ringmaster\"");
 
 /// Longest body of a change: room for a few hundred names of 63 bytes.
 pub const BODY_LIMIT: u64 = 64 * 1024;
@@ -46,19 +54,12 @@ pub struct Parts {
     pub history: Option<History>,
     /// The access log, if there is one.
     pub access_log: Option<AccessLog>,
+    /// Who may.
+    pub rules: Rules,
     /// The settings in force by name, for people; nothing secret among them.
     pub settings: Vec<(&'static str, String)>,
     /// Once it has begun, the balancer is not ready any more.
     pub shutdown: Shutdown,
-}
-
-/// Who asks.
-#[derive(Clone, Copy)]
-pub struct Visitor<'a> {
-    /// Where the connection comes from.
-    pub peer: IpAddr,
-    /// What the request says.
-    pub headers: &'a HeaderMap,
 }
 
 /// One request to the admin side.
@@ -82,27 +83,63 @@ pub struct Admin {
 
 struct Desk {
     parts: Parts,
+    gate: Gate,
     started: Started,
 }
 
 impl Admin {
     /// An admin side of these parts.
-    pub fn new(parts: Parts) -> Admin {
-        Admin { desk: Arc::new(Desk { parts, started: Started::now() }) }
+    pub fn new(mut parts: Parts) -> Admin {
+        let gate = Gate::new(std::mem::take(&mut parts.rules), Instant::now());
+        Admin { desk: Arc::new(Desk { parts, gate, started: Started::now() }) }
     }
 
     /// What is to be said before anything is done, or the body of a change is read: the method is not one of the
-    /// endpoint's.
+    /// endpoint's, or the visitor may not. `None`: go on.
     pub fn refusal(&self, call: Call<'_>) -> Option<Reply> {
-        let Call { endpoint, method, .. } = call;
-        let text = format!("method {method} is not allowed here, only {}", endpoint.allowed());
-        let reply = Reply::failure(StatusCode::METHOD_NOT_ALLOWED, &text);
-        let reply = not_to_be_kept(reply.with("Allow", endpoint.allowed()));
-        Some(reply).filter(|_| !endpoint.allows(method))
+        let Call { endpoint, method, visitor, .. } = call;
+        if !endpoint.allows(method) {
+            let text = format!("method {method} is not allowed here, only {}", endpoint.allowed());
+            let reply = Reply::failure(StatusCode::METHOD_NOT_ALLOWED, &text);
+            return Some(not_to_be_kept(reply.with("Allow", endpoint.allowed())));
+        }
+        let gate = &self.desk.gate;
+        let counted = || match endpoint.is_slow() {
+            true => gate.count_change(Instant::now()),
+            false => Ok(()),
+        };
+        gate.check(endpoint, visitor)
+            .and_then(|()| counted())
+            .err()
+            .map(|denied| self.turn_away(call, &denied))
+    }
+
+    /// Tells log, journal and metrics, and then the visitor.
+    fn turn_away(&self, call: Call<'_>, denied: &Denied) -> Reply {
+        let Denied { reason, why } = denied;
+        // A browser has no way to send a token with the address of a page. The page holds no secret, and asks for the
+        // token itself: so it comes all the same, and who only opens it has done nothing wrong.
+        let is_page = *reason == Refused::Token && call.endpoint == Endpoint::Page;
+        if !is_page || call.visitor.headers.contains_key(AUTHORIZATION) {
+            let text = format!("{} {} from {}: {why}", call.method, call.endpoint.path(), call.visitor.peer);
+            self.note_refusal(*reason, text);
+        }
+        match reason {
+            Refused::Token if is_page => self.page(StatusCode::UNAUTHORIZED).with(CHALLENGE.0, CHALLENGE.1),
+            Refused::Token => {
+                let reply = Reply::failure(StatusCode::UNAUTHORIZED, why);
+                not_to_be_kept(reply.with(CHALLENGE.0, CHALLENGE.1))
+            }
+            Refused::TooManyChanges => {
+                let reply = Reply::failure(StatusCode::TOO_MANY_REQUESTS, why);
+                not_to_be_kept(reply.with("Retry-After", "1"))
+            }
+            _ => not_to_be_kept(Reply::failure(StatusCode::FORBIDDEN, why)),
+        }
     }
 
     fn page(&self, status: StatusCode) -> Reply {
-        not_to_be_kept(page::reply(status, false))
+        not_to_be_kept(page::reply(status, self.desk.gate.wants_token()))
     }
 
     fn note_refusal(&self, reason: Refused, text: String) {
@@ -124,7 +161,7 @@ impl Admin {
                 true => Reply::json(wire::successful(&"ready")),
                 false => Reply::try_again("no replica is serving"),
             },
-            Endpoint::Status => Reply::json(wire::successful(&self.status())),
+            Endpoint::Status => Reply::json(wire::successful(&self.status(call.visitor))),
             Endpoint::Events => match after(call.query) {
                 Ok(seq) => {
                     let list = events::List::after(journal, seq.unwrap_or(0), self.desk.started);
@@ -172,6 +209,11 @@ impl Admin {
         Some(stream.map_err(|why| not_to_be_kept(Reply::failure(StatusCode::BAD_REQUEST, &why))))
     }
 
+    /// Whether a request brings the token, which is nobody else's business.
+    pub fn is_token_in(&self, headers: &HeaderMap) -> bool {
+        self.desk.gate.is_token_in(headers)
+    }
+
     /// What is said when as many streams are open as may be.
     pub fn too_many_streams(&self) -> Reply {
         self.desk.parts.fleet.metrics().refused(Refused::TooManyStreams);
@@ -211,9 +253,10 @@ impl Admin {
         !shutdown.begun() && fleet.watched().iter().any(|replica| replica.phase == Phase::Serving)
     }
 
-    fn status(&self) -> status::Status<'_> {
-        let Desk { parts, started } = &*self.desk;
-        let access = status::Access { token_wanted: false, may_change: !parts.supervisor.is_fixed() };
+    fn status(&self, visitor: Visitor<'_>) -> status::Status<'_> {
+        let Desk { parts, gate, started } = &*self.desk;
+        let may_change = gate.check(Endpoint::Add, visitor).is_ok() && !parts.supervisor.is_fixed();
+        let access = status::Access { token_wanted: gate.wants_token(), may_change };
         status::Status::of(parts, access, *started, Instant::now())
     }
 

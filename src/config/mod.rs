@@ -18,6 +18,7 @@ use std::time::Duration;
 use http::uri::PathAndQuery;
 
 use crate::access_log::Format;
+use crate::admin::Rules;
 use crate::balance::Policy;
 use crate::front::Side;
 use crate::launcher::{Backend, DockerSettings};
@@ -80,11 +81,13 @@ pub struct Settings {
     pub front: front::Settings,
     /// Where the admin side is served by itself, if it is.
     pub admin_listen: Option<SocketAddr>,
+    /// Who may.
+    pub rules: Rules,
     /// What the access log looks like, if there is one.
     pub access_log: Option<Format>,
     /// Whether requests are counted and timed.
     pub measures: bool,
-    /// Every setting as a text, for people.
+    /// Every setting as a text, for people; but not the token.
     pub in_force: Vec<(&'static str, String)>,
     /// What is logged; `None` leaves it to `RUST_LOG`.
     pub log: Option<String>,
@@ -224,6 +227,7 @@ fn settings(given: &Given) -> Result<Settings, String> {
                 .duration("idle-timeout", Duration::from_secs(1)..=Duration::from_secs(3600))?,
         },
         admin_listen,
+        rules: administration::rules(given)?,
         access_log: administration::access_log(given)?,
         measures: given.choice("metrics", &[("on", true), ("off", false)])?,
         in_force: administration::in_force(given),

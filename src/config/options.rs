@@ -28,7 +28,7 @@ const fn setting(
 }
 
 /// All settings, in the order in which `--help` shows them.
-pub(super) const SETTINGS: [Setting; 45] = [
+pub(super) const SETTINGS: [Setting; 49] = [
     setting("listen", "ADDR:PORT", "127.0.0.1:5000", "where the balancer listens"),
     setting(
         "take-over",
@@ -86,6 +86,15 @@ pub(super) const SETTINGS: [Setting; 45] = [
     setting("idle-timeout", "TIME", "60s", "how long a client may say nothing, or not read"),
     setting("on-exit", "KIND", "remove", "docker: remove the containers in the end, or keep them"),
     setting("admin-listen", "ADDR:PORT", "", "an address for the admin side alone; else with the traffic"),
+    setting("admin-token", "TOKEN", "", "what admin requests must bring; else only who is near may"),
+    setting("admin-token-file", "FILE", "", "the same from a file, where no list of processes shows it"),
+    setting("admin-hosts", "NAME,…", "", "names of the admin side; else only addresses and localhost"),
+    setting(
+        "change-rate",
+        "N",
+        "10",
+        "most changes of the fleet in a second, after a burst of ten times that",
+    ),
     setting("access-log", "KIND", "off", "a line for each request, on stdout: off, combined or json"),
     setting("metrics", "KIND", "on", "on, or off: requests are not counted and timed"),
     setting("log-level", "FILTER", "info", "what is logged: error, warn, info, debug, or module=level,…"),
@@ -121,7 +130,9 @@ impl Given {
         let mut given = Given { values: HashMap::new(), json: false, svg: None, help: false, version: false };
         for setting in &SETTINGS {
             let variable = variable(setting.name);
-            if let Some(text) = environment(&variable).filter(|text| !text.is_empty()) {
+            // An empty variable is none, but for the token: a start that was to have one must not go without.
+            let counts = |text: &String| !text.is_empty() || setting.name.starts_with("admin-token");
+            if let Some(text) = environment(&variable).filter(counts) {
                 given.values.insert(setting.name, (variable, text));
             }
         }
@@ -176,6 +187,11 @@ impl Given {
     /// Whether the setting was given rather than left at its default.
     pub(super) fn is_given(&self, name: &'static str) -> bool {
         self.values.contains_key(name)
+    }
+
+    /// Where a setting was given: its flag or its variable.
+    pub(super) fn source(&self, name: &'static str) -> String {
+        self.text(name).0
     }
 
     /// An error about the value of a setting.

@@ -113,7 +113,7 @@ impl Exchange {
 
     /// This as a call of the admin side.
     pub(super) fn call(&self, endpoint: Endpoint) -> Call<'_> {
-        let visitor = Visitor { peer: self.connection.peer().ip(), headers: &self.head.headers };
+        let visitor = Visitor::new(self.connection.peer().ip(), &self.head.headers);
         Call { endpoint, method: &self.head.method, query: self.head.target.query(), visitor }
     }
 

@@ -148,7 +148,7 @@ fn served(client: &mut Client, target: &str) -> Result<Served, String> {
         method: "GET".to_owned(),
         target: target.to_owned(),
         body: Vec::new(),
-        host: Some("balancer"),
+        host: Some("localhost"),
     })
 }
 

@@ -156,7 +156,7 @@ fn replicas_of_an_earlier_run_are_adopted() {
 #[test]
 fn what_anybody_can_bring_about_does_not_fill_the_journal() {
     let (launcher, _gate) = scripted();
-    let server = TestServer::start(CALM, launcher);
+    let server = TestServer::start(&format!("{CALM} --change-rate 1000"), launcher);
     let mut client = server.connect();
     let begun = Instant::now();
     for _ in 0..60 {

@@ -7,7 +7,7 @@ use super::support::{CALM, FakeLauncher, TestServer, wait_for};
 #[test]
 fn replicas_that_have_gone_leave_no_series() {
     let (launcher, _gate) = scripted();
-    let server = TestServer::start(&format!("{CALM} --policy round-robin"), launcher);
+    let server = TestServer::start(&format!("{CALM} --change-rate 1000 --policy round-robin"), launcher);
     let mut client = server.connect();
     let mut ask = |times: usize| {
         for _ in 0..times {

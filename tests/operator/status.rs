@@ -157,6 +157,44 @@ fn what_is_held_and_what_waits_is_seen() {
 }
 
 #[test]
+fn who_is_turned_away_is_counted_by_reason() {
+    let launcher = FakeLauncher::new();
+    let server = TestServer::start("--replicas 1 --change-rate 1", launcher.clone());
+    let refused = |why: &str| number(&totals(&server)["refused"][why]);
+    let ask = |method: &str, target: &str, field: (&str, &str)| {
+        server.connect().request(method, target, &[field], b"").status
+    };
+    server.connect().send(b"GET / HTTP/1.1\r\n\r\n").answer(false);
+    assert_eq!(refused("malformed"), 1);
+    assert_eq!(ask("GET", "/_ringmaster/status", ("X-Forwarded-For", "203.0.113.9")), 403);
+    assert_eq!(refused("peer"), 1);
+    assert_eq!(ask("POST", "/add", ("Origin", "http://evil.example.com")), 403);
+    assert_eq!(refused("origin"), 1);
+    let foreign = b"GET /_ringmaster/ HTTP/1.1\r\nHost: evil.example.com\r\n\r\n";
+    assert_eq!(server.connect().send(foreign).answer(false).status, 403);
+    assert_eq!(refused("host"), 1);
+    assert_eq!(ask("POST", "/add", ("A", "b")), 400);
+    assert_eq!(refused("change"), 1);
+    launcher.fail_all_starts(true);
+    launcher.end("server_1");
+    wait_for("nobody to serve", || server.serving() == 0);
+    assert_eq!(server.get("/home").status, 503);
+    assert_eq!(refused("no_replica"), 1);
+    wait_for("a change too many", || ask("POST", "/add", ("A", "b")) == 429);
+    assert_eq!(refused("too_many_changes"), 1);
+    let all = totals(&server)["refused"].take();
+    let untouched = ["queue_full", "token", "too_many_connections", "too_many_streams", "waited_too_long"];
+    assert!(untouched.iter().all(|why| all[*why] == 0), "{all}");
+    let closed = TestServer::start("--admin-token 0123456789abcdef", FakeLauncher::new());
+    assert_eq!(closed.get("/_ringmaster/metrics").status, 401);
+    let bearer = [("Authorization", "Bearer 0123456789abcdef")];
+    let status = closed.connect().request("GET", "/_ringmaster/status", &bearer, b"").json();
+    assert_eq!(status["message"]["totals"]["refused"]["token"], 1);
+    assert_eq!(status["message"]["token_wanted"], true);
+    assert!(!status.to_string().contains("0123456789abcdef"), "the token is told");
+}
+
+#[test]
 fn nothing_that_is_not_measured_is_told() {
     let (launcher, _gate) = scripted();
     let server = TestServer::start(&format!("{CALM} --metrics off --replicas 1"), launcher);
@@ -178,7 +216,7 @@ fn nothing_that_is_not_measured_is_told() {
 #[test]
 fn totals_never_fall_when_replicas_leave() {
     let (launcher, _gate) = scripted();
-    let server = TestServer::start(CALM, launcher);
+    let server = TestServer::start(&format!("{CALM} --change-rate 100"), launcher);
     let mut last = totals(&server);
     let mut sent = 0;
     for round in 0..6 {
@@ -218,6 +256,8 @@ fn what_does_not_change_is_what_was_set_and_time_goes_on() {
         number(&later["uptime_ms"]) > number(&first["uptime_ms"]) && later["now"] != first["now"]
     });
     assert_eq!(later["started"], first["started"]);
+    let from_a_page = [("Origin", "http://evil.example.com")];
+    assert_eq!(server.connect().request("GET", "/_ringmaster/status", &from_a_page, b"").status, 403);
     assert!(Duration::from_millis(number(&later["uptime_ms"])) < Duration::from_secs(600));
 }
 
