@@ -27,6 +27,8 @@ pub enum Endpoint {
     History,
     /// `/_ringmaster/metrics`: everything that is counted, for Prometheus.
     Metrics,
+    /// `/_ringmaster/openapi.json`: what these are, for programs.
+    OpenApi,
     /// `/_ringmaster/`: the page for people.
     Page,
     /// `/_ringmaster`: the way there.
@@ -37,7 +39,7 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// All that have a path of their own.
-    pub const ALL: [Endpoint; 11] = [
+    pub const ALL: [Endpoint; 12] = [
         Endpoint::Rep,
         Endpoint::Add,
         Endpoint::Rm,
@@ -47,6 +49,7 @@ impl Endpoint {
         Endpoint::Events,
         Endpoint::History,
         Endpoint::Metrics,
+        Endpoint::OpenApi,
         Endpoint::Page,
         Endpoint::ToPage,
     ];
@@ -69,6 +72,7 @@ impl Endpoint {
             Endpoint::Events => "/_ringmaster/events",
             Endpoint::History => "/_ringmaster/history",
             Endpoint::Metrics => "/_ringmaster/metrics",
+            Endpoint::OpenApi => "/_ringmaster/openapi.json",
             Endpoint::Page | Endpoint::Nothing => BELOW,
             Endpoint::ToPage => "/_ringmaster",
         }

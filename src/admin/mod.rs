@@ -178,6 +178,7 @@ impl Admin {
                 Err(why) => Reply::failure(StatusCode::BAD_REQUEST, &why),
             },
             Endpoint::Metrics => Reply::text(scrape::CONTENT_TYPE, self.scrape()),
+            Endpoint::OpenApi => Reply::json(include_str!("openapi.json").to_owned()),
             Endpoint::Page => return self.page(StatusCode::OK),
             Endpoint::ToPage => {
                 let status = StatusCode::PERMANENT_REDIRECT;

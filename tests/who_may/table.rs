@@ -238,7 +238,8 @@ fn every_peer_is_answered_as_the_documents_say() {
 fn ask_from_everywhere(admin: &Admin, token_is_set: bool) -> usize {
     let proofs = if token_is_set { &PROOFS[..] } else { &PROOFS[2..3] };
     // Of those that only tell something, some: all of them are asked over sockets.
-    let some = |endpoint: &Endpoint| !matches!(endpoint, Endpoint::Health | Endpoint::History);
+    let some =
+        |endpoint: &Endpoint| !matches!(endpoint, Endpoint::Health | Endpoint::History | Endpoint::OpenApi);
     let endpoints = Endpoint::ALL.into_iter().filter(some).chain([Endpoint::Nothing]);
     let endpoints: Vec<_> = endpoints.map(|endpoint| (endpoint, path_of(endpoint))).collect();
     let peers = PEERS.map(|(peer, near)| (peer.parse::<IpAddr>().unwrap(), near));
