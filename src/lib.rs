@@ -14,7 +14,7 @@
 //! | 3 | [`supervisor`], [`forward`], [`history`] | changes to the fleet; one request carried to a replica; the last minutes |
 //! | 4 | [`watchdog`], [`admin`] | those who ask the supervisor for changes |
 //! | 5 | [`front`] | one HTTP request in, one answer out |
-//! | 6 | [`config`], [`server`], [`ring_svg`], [`ring_report`], [`succession`] | settings; everything wired together; a ring as a picture; a ring in words; starting anew in place |
+//! | 6 | [`config`], [`server`], [`ring_svg`], [`ring_report`], [`succession`], [`console`] | settings; everything wired together; a ring as a picture; a ring in words; starting anew in place; a balancer as seen from a terminal |
 //! | 7 | `main.rs` | parse, start, wait for a signal, stop |
 
 pub mod ring;
@@ -46,6 +46,7 @@ pub mod watchdog;
 pub mod front;
 
 pub mod config;
+pub mod console;
 pub mod ring_report;
 pub mod ring_svg;
 pub mod server;

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{self, ExitCode};
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use http::uri::PathAndQuery;
 use ringmaster::config::{self, Invocation, Settings};
+use ringmaster::console::{self, Remote, Window};
 use ringmaster::heartbeat::{self, Heartbeat, Pulse};
 use ringmaster::leash;
 use ringmaster::ring_report::{self, RingReport};
@@ -43,6 +44,13 @@ fn main() -> ExitCode {
             Err(why) => fail(&why, 2),
         },
         Ok(Invocation::Health(address, path)) => health(address, path),
+        Ok(Invocation::Status { address, token, json }) => {
+            match console::status(&Remote::new(address, token), json) {
+                Ok(text) => tell(&text),
+                Err(why) => fail(&why, 1),
+            }
+        }
+        Ok(Invocation::Top { address, token }) => top(Remote::new(address, token)),
         Ok(Invocation::Tell(text)) => tell(&text),
         Err(why) => fail(&why, 2),
     }
@@ -134,6 +142,27 @@ fn health(address: SocketAddr, path: PathAndQuery) -> ExitCode {
         Pulse::Good(_) => tell("a replica answers\n"),
         Pulse::Missed(miss) => fail(&miss.why, 1),
         Pulse::Unknown(why) => fail(&why, 1),
+    }
+}
+
+fn top(remote: Remote) -> ExitCode {
+    let (signals, signal) = crossbeam_channel::bounded(1);
+    let on_signal = move || {
+        let _ = signals.try_send(());
+    };
+    if let Err(error) = ctrlc::set_handler(on_signal) {
+        return fail(&format!("cannot wait for signals: {error}"), 1);
+    }
+    let out = std::io::stdout();
+    let number = |name: &str| env::var(name).ok()?.parse().ok().filter(|number| *number > 0);
+    let window = Window {
+        is_terminal: out.is_terminal() && env::var_os("TERM").is_none_or(|name| name != "dumb"),
+        lines: number("LINES"),
+        columns: number("COLUMNS"),
+    };
+    match console::top(remote, &signal, out, window) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => fail(&why, 1),
     }
 }
 

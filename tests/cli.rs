@@ -107,6 +107,8 @@ fn help_names_every_command_and_the_contracts_defaults() {
         for part in [
             "ringmaster ring",
             "ringmaster health",
+            "ringmaster status",
+            "ringmaster top",
             "ringmaster replica",
             "RINGMASTER_LISTEN",
             "--listen ADDR:PORT",

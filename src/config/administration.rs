@@ -1,7 +1,7 @@
 //! What operators see and who may touch it, as settings.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 
 use http::uri::Authority;
 
@@ -25,13 +25,23 @@ pub(super) fn listen(given: &Given) -> Result<Option<SocketAddr>, String> {
     }
 }
 
+/// Where the admin side of a balancer that runs with these settings is: at a place of its own, or with the traffic.
+/// That may be a name, since it is only asked.
+pub(super) fn address(given: &Given) -> Result<SocketAddr, String> {
+    let name = if given.plain("admin-listen").is_empty() { "listen" } else { "admin-listen" };
+    given.address(name).or_else(|why| {
+        let found = given.plain(name).to_socket_addrs().ok().and_then(|mut found| found.next());
+        found.ok_or(why)
+    })
+}
+
 pub(super) fn rules(given: &Given) -> Result<Rules, String> {
     let change_rate = given.number("change-rate", 1..=MOST_CHANGES)?;
     Ok(Rules { token: token(given)?, hosts: hosts(given)?, change_rate })
 }
 
 /// The token, from the command line or from a file. No message repeats it.
-fn token(given: &Given) -> Result<Option<Token>, String> {
+pub(super) fn token(given: &Given) -> Result<Option<Token>, String> {
     let (plain, file) = (given.is_given("admin-token"), given.is_given("admin-token-file"));
     let read = |name: &'static str, text: &str| {
         Token::new(text).map(Some).map_err(|why| format!("{}: the token {why}", given.source(name)))

@@ -18,7 +18,7 @@ use std::time::Duration;
 use http::uri::PathAndQuery;
 
 use crate::access_log::Format;
-use crate::admin::Rules;
+use crate::admin::{Rules, Token};
 use crate::balance::Policy;
 use crate::front::Side;
 use crate::launcher::{Backend, DockerSettings};
@@ -52,6 +52,22 @@ pub enum Invocation {
     },
     /// Whether the balancer at this address has a replica that answers.
     Health(SocketAddr, PathAndQuery),
+    /// What a balancer that runs says of itself, once.
+    Status {
+        /// Where it is asked.
+        address: SocketAddr,
+        /// The token that it wants.
+        token: Option<Token>,
+        /// As JSON.
+        json: bool,
+    },
+    /// The same again each second.
+    Top {
+        /// Where it is asked.
+        address: SocketAddr,
+        /// The token that it wants.
+        token: Option<Token>,
+    },
     /// A text for the user: help or version.
     Tell(String),
 }
@@ -141,15 +157,24 @@ pub fn invocation(
             Ok(Invocation::Ring { shape, replicas, json: given.json, svg: given.svg })
         }
         "health" => Ok(Invocation::Health(given.address("listen")?, heartbeat_path(&given)?)),
-        other => {
-            Err(format!("unknown command '{other}': there are serve, replica, ring and health, see --help"))
+        "status" => {
+            let (address, token) = (administration::address(&given)?, administration::token(&given)?);
+            Ok(Invocation::Status { address, token, json: given.json })
         }
+        "top" if given.json => Err("--json goes with 'ringmaster ring' and 'ringmaster status'".to_owned()),
+        "top" => Ok(Invocation::Top {
+            address: administration::address(&given)?,
+            token: administration::token(&given)?,
+        }),
+        other => Err(format!(
+            "unknown command '{other}': there are serve, replica, ring, health, status and top, see --help"
+        )),
     }
 }
 
 fn settings(given: &Given) -> Result<Settings, String> {
     if given.json {
-        return Err("--json goes with 'ringmaster ring'".to_owned());
+        return Err("--json goes with 'ringmaster ring' and 'ringmaster status'".to_owned());
     }
     if given.svg.is_some() {
         return Err("--svg goes with 'ringmaster ring'".to_owned());
@@ -272,6 +297,8 @@ fn help() -> String {
          ringmaster ring [SETTINGS] [--json]  show a ring's slots and shares, start nothing\n       \
          \x20               [--svg FILE]         and draw it into a file\n       \
          ringmaster health [--listen ...]  exit 0 if a replica answers through the balancer\n       \
+         ringmaster status [--admin-listen ...] [--json]  what a balancer that runs says of itself\n       \
+         ringmaster top [--admin-listen ...]  the same again each second\n       \
          ringmaster replica [...]          be a replica; see ringmaster replica --help\n\n\
          Settings, each also from the environment (--listen is RINGMASTER_LISTEN):\n",
     );

@@ -134,14 +134,17 @@ fn a_bad_value_is_one_line_that_names_flag_value_and_what_is_allowed() {
             "--log-level verbose",
             "--log-level: 'verbose' is not off, error, warn, info, debug or trace, or module=level, separated by commas",
         ),
-        ("--json", "--json goes with 'ringmaster ring'"),
+        ("--json", "--json goes with 'ringmaster ring' and 'ringmaster status'"),
         ("--svg x.svg", "--svg goes with 'ringmaster ring'"),
         ("ring --svg", "--svg needs a value"),
         ("ring --svg -", "--svg: '-' is not the name of a file"),
         ("--no-such 1", "unknown flag '--no-such', see --help"),
         ("-x", "unknown flag '-x', see --help"),
         ("serve now", "unexpected 'now', see --help"),
-        ("dance", "unknown command 'dance': there are serve, replica, ring and health, see --help"),
+        (
+            "dance",
+            "unknown command 'dance': there are serve, replica, ring, health, status and top, see --help",
+        ),
     ] {
         assert_eq!(read(line, &[]).unwrap_err(), error, "{line}");
     }
