@@ -24,6 +24,33 @@ docker_problem() {
   fi
 }
 
+# What cannot be tested here; told again in the end.
+skipped=()
+skip() {
+  printf '\nSKIPPED: %s.\n' "$1"
+  skipped+=("$1")
+}
+
+# Runs a script that installs something and prints where that is, kept in $obtained. With status 3, and a line that says
+# why, it is not possible here; any other failure is one.
+obtain() {
+  local status=0
+  obtained=$("$@") || status=$?
+  case $status in
+    0) return 0 ;;
+    3) return 1 ;;
+    *) printf '\nFAILED with status %d: %s\n' "$status" "$*" >&2; exit 1 ;;
+  esac
+}
+
+# Before the tests: those of the metrics use it too.
+if obtain tests/promtool/install.sh; then
+  export PROMTOOL=$obtained
+  step tests/promtool/check.sh
+else
+  skip 'the checks of metrics and monitoring files with promtool'
+fi
+
 step cargo fmt --all --check
 step cargo clippy --workspace --all-targets --locked -- -D warnings
 # With --show-output, so that the times and counts that tests print are seen.
@@ -38,12 +65,14 @@ step cargo run --locked -p ringmaster-bench --bin bench -- chaos --seconds 20
 step cargo run --locked -p experiments -- all --requests 1000 --connections 20 \
   --ringmaster target/debug/ringmaster --out target/experiments
 step env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
-for script in run_tests.sh .ci/run; do
+for script in run_tests.sh .ci/run tests/promtool/*.sh; do
   step bash -n "$script"
 done
 
 problem=$(docker_problem)
 if [ -z "$problem" ]; then
+  # Files that no container test starts: their images may not be on the engine.
+  step docker compose --profile monitoring config --quiet
   step docker compose build
   # One at a time: the contract fixes the names of the replicas' containers, and the engine has each name once.
   step env RINGMASTER_DOCKER_TESTS=1 cargo test --locked --test docker -- --nocapture --test-threads=1
@@ -53,6 +82,9 @@ elif [ "${REQUIRE_DOCKER:-0}" = 1 ]; then
   printf '\nFAILED: the container tests are required (REQUIRE_DOCKER=1), but %s.\n' "$problem" >&2
   exit 1
 else
-  printf '\nSKIPPED: the images and the container tests (tests/docker), because %s.\n' "$problem"
+  skip "the images and the container tests (tests/docker), because $problem"
   printf 'All else passed in %d s.\n' "$SECONDS"
 fi
+for what in "${skipped[@]}"; do
+  printf 'SKIPPED: %s.\n' "$what"
+done
