@@ -73,6 +73,7 @@ problem=$(docker_problem)
 if [ -z "$problem" ]; then
   # Files that no container test starts: their images may not be on the engine.
   step docker compose --profile monitoring config --quiet
+  step docker compose -f docker-compose.yml -f docker-compose.proxy.yml config --quiet
   step docker compose build
   # One at a time: the contract fixes the names of the replicas' containers, and the engine has each name once.
   step env RINGMASTER_DOCKER_TESTS=1 cargo test --locked --test docker -- --nocapture --test-threads=1
