@@ -51,21 +51,43 @@ else
   skip 'the checks of metrics and monitoring files with promtool'
 fi
 
+# The page is tested in a browser where there is one, or one can be installed.
+has_browser=0
+if obtain tests/browser/install.sh; then
+  has_browser=1
+else
+  skip 'the tests of the page in a browser'
+fi
+
 step cargo fmt --all --check
 step cargo clippy --workspace --all-targets --locked -- -D warnings
+# The order of threads, checked: fleet and supervisor as they are, built with the locks and threads of a checker. First,
+# since the program that is built with these locks is not the one that the others are to run; and for the workspace, so
+# that what it is made of is compiled once.
+step cargo clippy --workspace --locked --features ringmaster/model --lib --test model -- -D warnings
+step cargo test --workspace --locked --features ringmaster/model --test model -- --show-output
 # With --show-output, so that the times and counts that tests print are seen.
 step cargo test --workspace --locked -- --show-output
-# The order of threads, checked: fleet and supervisor as they are, built with the locks and threads of a checker.
-step cargo clippy --locked --features model --lib --test model -- -D warnings
-# In a folder of its own, or the program built with these locks would take the place of the real one.
-step cargo test --locked --features model --target-dir target/model --test model -- --show-output
-# Faults in a random order that a seed repeats, under checked load; `bench/README.md` says more.
-step cargo run --locked -p ringmaster-bench --bin bench -- chaos --seconds 20
-# The experiments, short: they fail when an answer is wrong or a ring breaks a promise.
-step cargo run --locked -p experiments -- all --requests 1000 --connections 20 \
-  --ringmaster target/debug/ringmaster --out target/experiments
+# The programs, as the tests have just compiled what they are made of.
+step cargo build --workspace --locked
+# The page waits for the balancer most of the time; meanwhile the documentation is made.
+if [ "$has_browser" = 1 ]; then
+  target/browser/venv/bin/python tests/browser/test_page.py --ringmaster target/debug/ringmaster \
+    --screenshots target/browser >target/browser/log 2>&1 &
+  browser=$!
+fi
 step env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
-for script in run_tests.sh .ci/run tests/promtool/*.sh; do
+if [ "$has_browser" = 1 ]; then
+  printf '\n==> tests of the page in a browser\n'
+  wait "$browser" || { cat target/browser/log; printf '\nFAILED: tests/browser/test_page.py\n' >&2; exit 1; }
+  cat target/browser/log
+fi
+# Faults in a random order that a seed repeats, under checked load; `bench/README.md` says more.
+step target/debug/bench chaos --seconds 20
+# The experiments, short: they fail when an answer is wrong or a ring breaks a promise.
+step target/debug/experiments all --requests 1000 --connections 20 \
+  --ringmaster target/debug/ringmaster --out target/experiments
+for script in run_tests.sh .ci/run tests/promtool/*.sh tests/browser/*.sh; do
   step bash -n "$script"
 done
 
@@ -77,7 +99,7 @@ if [ -z "$problem" ]; then
   step docker compose build
   # One at a time: the contract fixes the names of the replicas' containers, and the engine has each name once.
   step env RINGMASTER_DOCKER_TESTS=1 cargo test --locked --test docker -- --nocapture --test-threads=1
-  step cargo run --locked -p ringmaster-bench --bin bench -- chaos --launcher docker --seconds 30
+  step target/debug/bench chaos --launcher docker --seconds 30
   printf '\nAll passed, with containers, in %d s.\n' "$SECONDS"
 elif [ "${REQUIRE_DOCKER:-0}" = 1 ]; then
   printf '\nFAILED: the container tests are required (REQUIRE_DOCKER=1), but %s.\n' "$problem" >&2
