@@ -5,11 +5,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::client::Client;
-use crate::compare::Stage;
 use crate::interrupt;
+use crate::options;
 use crate::peers::{Peer, Subject};
 use crate::process::descriptor_limit;
 use crate::report::{Idle, IdleRound};
+use crate::stage::Stage;
 use crate::vitals;
 use crate::wrk::Load;
 
@@ -27,16 +28,16 @@ const OTHER_DESCRIPTORS: u64 = 1000;
 ///
 /// # Errors
 /// The balancer does not start or does not answer, or we are interrupted.
-pub fn measure(stage: &Stage<'_>) -> Result<Option<Idle>> {
-    let connections = stage.options.idle;
+pub fn measure(options: &options::Compare, stage: &Stage<'_>) -> Result<Option<Idle>> {
+    let connections = options.idle;
     let limit = descriptor_limit()?;
     if limit < connections as u64 + OTHER_DESCRIPTORS {
         eprintln!("idle connections are left out: a process may have {limit} descriptors, see `ulimit -Hn`");
         return Ok(None);
     }
     let mut rounds = Vec::new();
-    for number in 1..=stage.options.rounds {
-        eprintln!("round {number} of {}: {connections} idle connections", stage.options.rounds);
+    for number in 1..=options.rounds {
+        eprintln!("round {number} of {}: {connections} idle connections", options.rounds);
         rounds.push(round(stage, connections)?);
     }
     Ok(Some(Idle { connections, rounds }))

@@ -1,5 +1,5 @@
-//! Measures Ringmaster: beside other balancers, with long bodies, over long times, under faults at random, and
-//! with many replicas.
+//! Measures Ringmaster: beside other balancers, with and without being watched, with long bodies, over long times, under
+//! faults at random, and with many replicas.
 
 mod backend;
 mod chaos;
@@ -8,6 +8,8 @@ mod compare;
 mod http;
 mod idle;
 mod interrupt;
+mod measurement;
+mod observe;
 mod options;
 mod paced;
 mod payload;
@@ -18,8 +20,10 @@ mod report;
 mod scale;
 mod sink;
 mod soak;
+mod stage;
 mod streams;
 mod table;
+mod target;
 mod vitals;
 mod wrk;
 
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
         // Ended by whoever started it, in the way the system has for that.
         Job::Backend(options) => backend::run(options).map(|()| true),
         Job::Compare(options) => prepare().and_then(|()| compare::run(options)),
+        Job::Observe(options) => prepare().and_then(|()| observe::run(options)),
         Job::Streams(options) => prepare().and_then(|()| streams::run(options)),
         Job::Chaos(options) => prepare().and_then(|()| chaos::run(options)),
         Job::Scale(options) => prepare().and_then(|()| scale::run(options)),

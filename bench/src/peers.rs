@@ -46,6 +46,14 @@ impl Subject {
     pub fn id(&self) -> Option<u32> {
         self.process.as_ref().map(Process::id)
     }
+
+    /// Forgets what it printed, so that what it prints does not fill the disk.
+    ///
+    /// # Errors
+    /// The system does not let us.
+    pub fn forget_output(&self) -> Result<()> {
+        self.process.as_ref().map_or(Ok(()), Process::forget_output)
+    }
 }
 
 impl Peer {
@@ -93,19 +101,41 @@ impl Peer {
     pub fn start(self, backends: &[SocketAddr], program: &Path, folder: &Folder) -> Result<Subject> {
         let address = match self {
             Peer::Direct => *backends.first().context("there is no backend")?,
+            Peer::Ringmaster => return start_ringmaster(self.name(), backends, program, &[], folder),
             _ => free_address()?,
         };
         let command = match self {
-            Peer::Direct => return Ok(Subject { peer: self, address, process: None }),
-            Peer::Ringmaster => ringmaster_before(backends, address, program)?,
+            Peer::Direct | Peer::Ringmaster => return Ok(Subject { peer: self, address, process: None }),
             Peer::Haproxy => haproxy(backends, address, folder)?,
             Peer::Nginx => nginx(backends, address, folder)?,
             Peer::Caddy => caddy(backends, address, folder)?,
         };
-        let process = Process::start(self.name(), command, folder)?;
-        process.wait_until_serving(address, "/small/0")?;
-        Ok(Subject { peer: self, address, process: Some(process) })
+        serve(self, self.name(), command, address, folder)
     }
+}
+
+/// Starts our balancer in front of `backends` with more flags, under a name that no other process in the folder has, and
+/// waits until it answers.
+///
+/// # Errors
+/// It does not start.
+pub fn start_ringmaster(
+    name: &str,
+    backends: &[SocketAddr],
+    program: &Path,
+    flags: &[&str],
+    folder: &Folder,
+) -> Result<Subject> {
+    let address = free_address()?;
+    let mut command = ringmaster_before(backends, address, program)?;
+    command.args(flags);
+    serve(Peer::Ringmaster, name, command, address, folder)
+}
+
+fn serve(peer: Peer, name: &str, command: Command, address: SocketAddr, folder: &Folder) -> Result<Subject> {
+    let process = Process::start(name, command, folder)?;
+    process.wait_until_serving(address, "/small/0")?;
+    Ok(Subject { peer, address, process: Some(process) })
 }
 
 /// Starts a backend.

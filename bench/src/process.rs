@@ -42,7 +42,10 @@ impl Process {
     /// It cannot be started.
     pub fn start(name: &str, mut command: Command, folder: &Folder) -> Result<Process> {
         let log = folder.path(&format!("{name}.log"));
-        let output = File::create(&log).with_context(|| format!("create {}", log.display()))?;
+        // It writes at the end, wherever that is: what it printed can be forgotten while it runs.
+        let output = File::options().create(true).append(true).open(&log);
+        let output = output.with_context(|| format!("create {}", log.display()))?;
+        output.set_len(0)?;
         let program = command.get_program().to_owned();
         let child = command
             .stdout(output.try_clone()?)
@@ -72,6 +75,15 @@ impl Process {
     /// What it printed so far.
     pub fn output(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Forgets what it printed so far.
+    ///
+    /// # Errors
+    /// The system does not let us.
+    pub fn forget_output(&self) -> Result<()> {
+        File::create(&self.log).with_context(|| format!("empty {}", self.log.display()))?;
+        Ok(())
     }
 
     /// Its exit status once it has ended (-1 for an end by a signal). It stays a zombie until it is dropped: so its

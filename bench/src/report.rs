@@ -2,66 +2,19 @@
 
 use serde::Serialize;
 
+use crate::measurement::{Measurement, Results, median, optional, warnings};
 use crate::peers::Peer;
-use crate::quiet;
 use crate::table::Table;
-
-/// One run of wrk against one subject; or, figure by figure, the median of several.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Measurement {
-    /// Requests answered in a second.
-    pub requests_per_second: f64,
-    /// MiB received in a second.
-    pub mib_per_second: f64,
-    /// Median time of a request.
-    pub p50_ms: f64,
-    /// Time that 99 of 100 requests keep.
-    pub p99_ms: f64,
-    /// Processor time of the balancer, with its children; `None` for the backend alone.
-    pub cpu_ms_per_1000_requests: Option<f64>,
-    /// Answers of 400 and more, failed connections, and requests slower than 2 s; the sum of all rounds.
-    pub errors: u64,
-    /// Share of the machine that others used meanwhile, from 0 to 1; the largest of all rounds.
-    pub others: f64,
-}
-
-impl Measurement {
-    /// The median of each figure, and all errors.
-    fn median_of(rounds: &[Measurement]) -> Measurement {
-        let of = |figure: fn(&Measurement) -> f64| median(rounds.iter().map(figure).collect());
-        let has_cpu = rounds.iter().all(|round| round.cpu_ms_per_1000_requests.is_some());
-        let cpu = of(|round| round.cpu_ms_per_1000_requests.unwrap_or(0.0));
-        Measurement {
-            requests_per_second: of(|round| round.requests_per_second),
-            mib_per_second: of(|round| round.mib_per_second),
-            p50_ms: of(|round| round.p50_ms),
-            p99_ms: of(|round| round.p99_ms),
-            cpu_ms_per_1000_requests: has_cpu.then_some(cpu),
-            errors: rounds.iter().map(|round| round.errors).sum(),
-            others: rounds.iter().map(|round| round.others).fold(0.0, f64::max),
-        }
-    }
-}
-
-/// The median; of an even number the mean of the middle two, of none 0.
-pub fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    match values.len() {
-        0 => 0.0,
-        n if n % 2 == 1 => values[n / 2],
-        n => f64::midpoint(values[n / 2 - 1], values[n / 2]),
-    }
-}
+use crate::target::{self, Target};
 
 /// One subject's results in one scenario.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     /// Who.
     pub peer: Peer,
-    /// Of all rounds.
-    pub median: Measurement,
-    /// Each round.
-    pub rounds: Vec<Measurement>,
+    /// What it did.
+    #[serde(flatten)]
+    pub results: Results,
 }
 
 /// One kind of load, and how everyone did.
@@ -75,16 +28,9 @@ pub struct Scenario {
     pub rows: Vec<Row>,
 }
 
-impl Row {
-    /// Puts rounds together.
-    pub fn new(peer: Peer, rounds: Vec<Measurement>) -> Row {
-        Row { peer, median: Measurement::median_of(&rounds), rounds }
-    }
-}
-
 impl Scenario {
     fn of(&self, peer: Peer) -> Option<&Measurement> {
-        self.rows.iter().find(|row| row.peer == peer).map(|row| &row.median)
+        self.rows.iter().find(|row| row.peer == peer).map(|row| &row.results.median)
     }
 
     fn throughput(&self, measurement: &Measurement) -> f64 {
@@ -102,7 +48,8 @@ impl Scenario {
         let cpu = "CPU ms/1000 req";
         let head = ["", unit, "/ HAProxy", "/ Caddy", "p50 ms", "p99 ms", cpu, "errors"];
         let mut table = Table::new(&self.name, &head);
-        for Row { peer, median, .. } in &self.rows {
+        for Row { peer, results } in &self.rows {
+            let median = &results.median;
             let ratio = |to| optional(self.ratio(*peer, to), 2);
             table.push(vec![
                 peer.name().to_owned(),
@@ -117,10 +64,6 @@ impl Scenario {
         }
         table
     }
-}
-
-fn optional(value: Option<f64>, digits: usize) -> String {
-    value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
 }
 
 /// What idle connections cost the balancer.
@@ -189,31 +132,6 @@ impl Idle {
     }
 }
 
-/// Something the balancer is to reach.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Target {
-    /// What.
-    pub what: String,
-    /// The bound, in words.
-    pub bound: String,
-    /// What was found; `None` where it was not measured.
-    pub found: Option<f64>,
-    /// Whether that is within the bound.
-    pub is_met: Option<bool>,
-}
-
-impl Target {
-    fn at_least(what: &str, bound: f64, found: Option<f64>) -> Target {
-        let is_met = found.map(|found| found >= bound);
-        Target { what: what.to_owned(), bound: format!("at least {bound:.2}"), found, is_met }
-    }
-
-    fn at_most(what: &str, bound: f64, found: Option<f64>) -> Target {
-        let is_met = found.map(|found| found <= bound);
-        Target { what: what.to_owned(), bound: format!("at most {bound:.2}"), found, is_met }
-    }
-}
-
 /// Everything a comparison found.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
@@ -259,31 +177,20 @@ impl Report {
     /// All that went wrong, of any subject.
     pub fn errors(&self) -> u64 {
         let rows = self.scenarios.iter().flat_map(|scenario| &scenario.rows);
-        rows.map(|row| row.median.errors).sum::<u64>() + self.idle.as_ref().map_or(0, Idle::errors)
+        rows.map(|row| row.results.median.errors).sum::<u64>() + self.idle.as_ref().map_or(0, Idle::errors)
     }
 
-    /// How many measurements of all were disturbed by others.
-    fn disturbed(&self) -> (usize, usize) {
+    /// For each measurement the share of the machine that others used.
+    fn others(&self) -> Vec<f64> {
         let rows = self.scenarios.iter().flat_map(|scenario| &scenario.rows);
-        let mut others: Vec<f64> = rows.flat_map(|row| &row.rounds).map(|round| round.others).collect();
-        others.extend(self.idle.iter().flat_map(|idle| &idle.rounds).map(|round| round.others));
-        (others.iter().filter(|&&share| share > quiet::TOLERATED).count(), others.len())
+        let rounds = rows.flat_map(|row| &row.results.rounds).map(|round| round.others);
+        rounds.chain(self.idle.iter().flat_map(|idle| &idle.rounds).map(|round| round.others)).collect()
     }
 
     fn tables(&self) -> Vec<Table> {
         let mut tables: Vec<Table> = self.scenarios.iter().map(Scenario::table).collect();
         tables.extend(self.idle.as_ref().map(Idle::table));
-        let mut targets = Table::new("Targets", &["", "target", "found", "met"]);
-        for target in &self.targets {
-            let met = match target.is_met {
-                Some(true) => "yes",
-                Some(false) => "NO",
-                None => "not measured",
-            };
-            let found = optional(target.found, 2);
-            targets.push(vec![target.what.clone(), target.bound.clone(), found, met.to_owned()]);
-        }
-        tables.push(targets);
+        tables.push(target::table(&self.targets, 2));
         tables
     }
 
@@ -293,18 +200,7 @@ impl Report {
         if !self.left_out.is_empty() {
             notes.push(format!("Not installed and left out: {}.", self.left_out.join(", ")));
         }
-        let errors = self.errors();
-        if errors > 0 {
-            notes.push(format!("WARNING: {errors} errors; figures beside errors mean little."));
-        }
-        let (disturbed, all) = self.disturbed();
-        if disturbed > 0 {
-            let percent = 100.0 * quiet::TOLERATED;
-            notes.push(format!(
-                "WARNING: others used more than {percent:.0} % of the machine during {disturbed} of {all} \
-                 measurements."
-            ));
-        }
+        notes.extend(warnings(self.errors(), &self.others()));
         notes
     }
 
@@ -324,24 +220,10 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn measurement(requests_per_second: f64, p99_ms: f64) -> Measurement {
-        let cpu_ms_per_1000_requests = Some(20.0);
-        let mib_per_second = requests_per_second;
-        let p50_ms = p99_ms / 2.0;
-        Measurement {
-            requests_per_second,
-            mib_per_second,
-            p50_ms,
-            p99_ms,
-            cpu_ms_per_1000_requests,
-            errors: 1,
-            others: 0.01,
-        }
-    }
+    use crate::measurement::tests::measurement;
 
     fn report() -> Report {
-        let row = |peer, speed| Row::new(peer, vec![measurement(speed, 1.0); 3]);
+        let row = |peer, speed| Row { peer, results: Results::new(vec![measurement(speed, 1.0); 3]) };
         let rows = vec![row(Peer::Ringmaster, 40.0), row(Peer::Haproxy, 50.0), row(Peer::Caddy, 25.0)];
         let mut report = Report {
             machine: "2 cores".into(),
@@ -354,16 +236,6 @@ mod tests {
         };
         report.judge();
         report
-    }
-
-    #[test]
-    fn medians() {
-        assert_eq!(median(vec![]), 0.0);
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
-        let rounds = [measurement(10.0, 5.0), measurement(30.0, 1.0), measurement(20.0, 9.0)];
-        let median = Measurement::median_of(&rounds);
-        assert_eq!((median.requests_per_second, median.p99_ms, median.errors), (20.0, 5.0, 3));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod chaos;
 mod given;
+mod observe;
 mod scale;
 
 use std::ffi::OsString;
@@ -14,6 +15,7 @@ use lexopt::Arg;
 
 pub use chaos::{Chaos, ReplicaKind};
 use given::{Given, unknown};
+pub use observe::Observe;
 pub use scale::Scale;
 
 /// What `bench --help` prints.
@@ -29,6 +31,13 @@ bench compare   throughput, latency and CPU beside HAProxy, nginx and Caddy (tho
     --patience SECONDS     most time to wait, in all, for other programs that keep the machine busy (120)
     --json FILE            the results, each measurement too, as JSON
     --markdown FILE        the tables as Markdown
+bench observe   what metrics and the access log cost: the same balancer in turns with and without them, by wrk
+    --seconds N            of one measurement (5)
+    --rounds N             measurements of each variant, of which the median counts (5)
+    --connections N        keep-alive connections (64)
+    --patience SECONDS     most time to wait, in all, for other programs that keep the machine busy (120)
+    --json FILE            the results, each measurement too, as JSON
+    --markdown FILE        the table as Markdown
 bench streams   long bodies in both directions, by length and in chunks: each byte counts, memory must not grow
     --gib N                length of each body in GiB, such as 1 or 0.25 (1)
 bench soak      half load for a long time, while replicas are killed and clients misbehave
@@ -51,7 +60,7 @@ bench backend   the server that compare puts behind the balancers
     --listen ADDR          (127.0.0.1:0)
     --end-with-stdin       end when standard input does
 
-compare, streams, soak, chaos and scale take --ringmaster PATH; otherwise it is the `ringmaster` beside this program.
+compare, observe, streams, soak, chaos and scale take --ringmaster PATH; otherwise it is the `ringmaster` beside this program.
 ";
 
 /// Most connections of one measurement: what the other balancers are set up for.
@@ -70,6 +79,8 @@ pub enum Job {
     Backend(Backend),
     /// Measure beside others.
     Compare(Compare),
+    /// Measure what watching costs.
+    Observe(Observe),
     /// Send long bodies.
     Streams(Streams),
     /// Run for long.
@@ -146,16 +157,19 @@ pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Job> {
         Some(Arg::Value(word)) => match word.to_str() {
             Some("backend") => backend(&mut given),
             Some("compare") => compare(&mut given),
+            Some("observe") => observe::read(&mut given),
             Some("streams") => streams(&mut given),
             Some("soak") => soak(&mut given),
             Some("chaos") => chaos::read(&mut given),
             Some("scale") => scale::read(&mut given),
             Some("help") => Ok(Job::Help),
-            _ => bail!("there are compare, streams, soak, chaos, scale and backend; see --help"),
+            _ => bail!("there are compare, observe, streams, soak, chaos, scale and backend; see --help"),
         },
         Some(Arg::Long("help") | Arg::Short('h')) => Ok(Job::Help),
         Some(other) => Err(other.unexpected().into()),
-        None => bail!("what is to be done? compare, streams, soak, chaos, scale or backend; see --help"),
+        None => {
+            bail!("what is to be done? compare, observe, streams, soak, chaos, scale or backend; see --help")
+        }
     }
 }
 
@@ -271,6 +285,12 @@ mod tests {
         assert_eq!(options.connections, [8, 32]);
         assert_eq!(options.only, KINDS);
         assert_eq!(options.json, Some(PathBuf::from("a.json")));
+        let Ok(Job::Observe(options)) = job("observe --rounds 2 --connections 16 --markdown b.md") else {
+            panic!("no look at what watching costs")
+        };
+        assert_eq!((options.time, options.rounds), (Duration::from_secs(5), 2));
+        assert_eq!((options.connections, options.json), (16, None));
+        assert_eq!(options.markdown, Some(PathBuf::from("b.md")));
         let Ok(Job::Streams(options)) = job("streams --gib 0.5 --ringmaster /bin/x") else {
             panic!("no streams")
         };
@@ -290,6 +310,9 @@ mod tests {
             "compare --connections 1,x",
             "compare --rounds 0",
             "compare --only x",
+            "observe --connections 0",
+            "observe --connections 16,64",
+            "observe --only json",
             "streams --x",
             "chaos --replicas 3",
             "chaos --launcher static",
