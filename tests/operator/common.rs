@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::support::backend::answer;
-use super::support::{FakeLauncher, Gate, Hooked, TestServer, wait_for};
+use crate::support::backend::answer;
+use crate::support::{FakeLauncher, Gate, Hooked, TestServer, wait_for};
 
 /// Heartbeats that notice a death at once and give a busy machine time to answer.
 pub const QUICK: &str = "--heartbeat-interval 20ms --heartbeat-timeout 5s";

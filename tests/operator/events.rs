@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::common::{
     QUICK, ask, events_after, gated, number, of_kind, scripted, status, wait_for_one, wait_for_replica,
 };
-use super::support::backend::{Backend, Script, answer};
-use super::support::{CALM, FakeLauncher, TestServer, settings, wait_for};
+use crate::support::backend::{Backend, Script, answer};
+use crate::support::{CALM, FakeLauncher, TestServer, settings, wait_for};
 
 fn text(event: &Value) -> &str {
     event["text"].as_str().unwrap()

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::support::TestServer;
+use crate::support::TestServer;
 
 type Labels = BTreeMap<String, String>;
 

@@ -6,8 +6,8 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::common::{gated, number, replica, scripted, settle, status, wait_for_replica};
-use super::support::client::request_bytes;
-use super::support::{CALM, FakeLauncher, TestServer, wait_for};
+use crate::support::client::request_bytes;
+use crate::support::{CALM, FakeLauncher, TestServer, wait_for};
 
 fn shares(server: &TestServer) -> f64 {
     status(server)["replicas"].as_array().unwrap().iter().map(|it| it["share"].as_f64().unwrap()).sum()

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::common::{ask, number, replica, scripted};
-use super::support::{CALM, TestServer, wait_for};
+use crate::support::{CALM, TestServer, wait_for};
 
 fn samples(server: &TestServer, after: u64) -> Vec<Value> {
     ask(server, &format!("/_ringmaster/history?after={after}"))["samples"].as_array().unwrap().clone()

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::common::scripted;
-use super::support::{CALM, Client, FakeLauncher, TestServer, wait_for};
+use crate::support::{CALM, Client, FakeLauncher, TestServer, wait_for};
 
 /// Everything the replicas were asked.
 fn asked(launcher: &FakeLauncher) -> Vec<String> {

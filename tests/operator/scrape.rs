@@ -2,8 +2,8 @@
 
 use super::common::{QUICK, scripted, settle, status, totals, wait_for_replica};
 use super::exposition::{Page, scrape};
-use super::support::client::request_bytes;
-use super::support::{CALM, FakeLauncher, TestServer, wait_for};
+use crate::support::client::request_bytes;
+use crate::support::{CALM, FakeLauncher, TestServer, wait_for};
 
 const NAMES: [&str; 3] = ["server_1", "server_2", "server_3"];
 

@@ -2,7 +2,7 @@
 
 use super::common::{scripted, settle};
 use super::exposition::scrape;
-use super::support::{CALM, FakeLauncher, TestServer, wait_for};
+use crate::support::{CALM, FakeLauncher, TestServer, wait_for};
 
 #[test]
 fn replicas_that_have_gone_leave_no_series() {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::common::{ask, number, replica, scripted, settle, status, totals, wait_for_replica};
-use super::support::client::request_bytes;
-use super::support::{CALM, FakeLauncher, TestServer, wait_for};
+use crate::support::client::request_bytes;
+use crate::support::{CALM, FakeLauncher, TestServer, wait_for};
 
 /// Every count of every replica added up.
 fn sum(status: &Value, field: &str) -> u64 {

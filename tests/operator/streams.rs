@@ -5,13 +5,13 @@ use std::thread;
 use serde_json::Value;
 
 use super::common::{ask, number};
-use super::support::{CALM, Client, FakeLauncher, PATIENCE, Response, TestServer, wait_for};
+use crate::support::{CALM, Client, FakeLauncher, PATIENCE, Response, TestServer, wait_for};
 
 /// Opens a stream with this target and fields.
 fn open(server: &TestServer, target: &str, fields: &[(&str, &str)]) -> (Client, Response) {
     let mut client = server.connect();
     let fields = [&[("Accept", "text/event-stream")], fields].concat();
-    client.send(&super::support::client::request_bytes("GET", target, &fields, b""));
+    client.send(&crate::support::client::request_bytes("GET", target, &fields, b""));
     let head = client.answer(true);
     (client, head)
 }
