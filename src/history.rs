@@ -70,7 +70,7 @@ impl Sums {
     /// What has been counted so far.
     pub fn of(metrics: &Metrics) -> Sums {
         let all = metrics.totals();
-        Sums { classes: all.answers().by_class(), retries: all.retries(), durations: all.durations().read() }
+        Sums { classes: all.answers.by_class(), retries: all.retries, durations: all.durations }
     }
 
     /// How many requests were answered.
@@ -121,7 +121,7 @@ impl History {
             if readings.len() >= READINGS {
                 readings.pop_front();
             }
-            readings.push_back((now, replica.meter.latencies().read()));
+            readings.push_back((now, replica.meter.latencies()));
         }
     }
 
@@ -219,7 +219,7 @@ mod tests {
         for second in 1..30 {
             history.take(&fleet, u64::from(second), begin + SECOND * second);
             let (_, earlier) = history.minute_ago(ids[0]).unwrap();
-            assert_eq!(meter.latencies().read().since(&earlier).count(), 1, "second {second}");
+            assert_eq!(meter.latencies().since(&earlier).count(), 1, "second {second}");
         }
     }
 

@@ -76,7 +76,7 @@ fn requests(text: &mut Text, parts: &Parts, replicas: &[Replica]) {
         "Time from the arrival of a request to the end of its answer.",
     );
     for (name, meter) in meters(parts, replicas).filter(|_| is_measured) {
-        family.histogram(&[("replica", name)], &meter.durations().read());
+        family.histogram(&[("replica", name)], &meter.durations());
     }
     let mut family = text.family(
         "ringmaster_admin_requests_total",

@@ -265,7 +265,7 @@ impl Entry {
 impl Latency {
     fn of(replica: &Replica, history: &History, now: Instant) -> Latency {
         // One that was never read is younger than that: all that it has counted is lately.
-        let reading = replica.meter.latencies().read();
+        let reading = replica.meter.latencies();
         let (since, lately) = match history.minute_ago(replica.id) {
             Some((then, earlier)) => (then, reading.since(&earlier)),
             None => (replica.since, reading),

@@ -1,5 +1,6 @@
 //! Answers counted by status code.
 
+use std::iter::zip;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use http::StatusCode;
@@ -52,31 +53,49 @@ impl Answers {
         self.counters[usize::from(COUNTER_OF[at])].fetch_add(1, Relaxed);
     }
 
-    /// What was counted, as (code or class, how many), without those that never came.
+    /// What has been counted so far.
+    pub fn read(&self) -> Codes {
+        Codes { counts: std::array::from_fn(|at| self.counters[at].load(Relaxed)) }
+    }
+}
+
+/// How many answers there were of each code.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Codes {
+    counts: [u64; COUNTERS],
+}
+
+impl Default for Codes {
+    fn default() -> Codes {
+        Codes { counts: [0; COUNTERS] }
+    }
+}
+
+impl Codes {
+    /// As (code or class, how many), without those that never came.
     pub fn by_code(&self) -> Vec<(String, u64)> {
         let name = |at: usize| match KNOWN.get(at) {
             Some(code) => code.to_string(),
             None => CLASSES[at - KNOWN.len()].to_owned(),
         };
-        let counts = self.counters.iter().map(|counter| counter.load(Relaxed)).enumerate();
-        counts.filter(|(_, count)| *count > 0).map(|(at, count)| (name(at), count)).collect()
+        let came = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        came.map(|(at, count)| (name(at), *count)).collect()
     }
 
     /// How many there were of each class, from 1xx to 5xx.
     pub fn by_class(&self) -> [u64; 5] {
         let mut classes = [0; 5];
-        for (at, counter) in self.counters.iter().enumerate() {
+        for (at, count) in self.counts.iter().enumerate() {
             let class =
                 KNOWN.get(at).map_or(at.saturating_sub(KNOWN.len()), |code| usize::from(code / 100 - 1));
-            classes[class] += counter.load(Relaxed);
+            classes[class] += count;
         }
         classes
     }
 
-    /// Adds what another has counted.
-    pub(super) fn absorb(&self, other: &Answers) {
-        std::iter::zip(&self.counters, &other.counters)
-            .for_each(|(own, count)| _ = own.fetch_add(count.load(Relaxed), Relaxed));
+    /// Adds another's counts.
+    pub(super) fn add(&mut self, other: &Codes) {
+        zip(&mut self.counts, &other.counts).for_each(|(own, count)| *own += count);
     }
 }
 
@@ -91,13 +110,13 @@ mod tests {
         for status in [200, 200, 504, 299, 250, 418, 599, 100, 999] {
             answers.count(StatusCode::from_u16(status).unwrap());
         }
-        let found = answers.by_code();
+        let codes = answers.read();
+        let found = codes.by_code();
         let found: Vec<(&str, u64)> = found.iter().map(|(code, count)| (code.as_str(), *count)).collect();
         assert_eq!(found, [("100", 1), ("200", 2), ("504", 1), ("2xx", 2), ("4xx", 1), ("5xx", 2)]);
-        assert_eq!(answers.by_class(), [1, 4, 0, 1, 3]);
-        let total = Answers::default();
-        total.absorb(&answers);
-        total.absorb(&answers);
+        assert_eq!(codes.by_class(), [1, 4, 0, 1, 3]);
+        let mut total = codes.clone();
+        total.add(&codes);
         assert_eq!(total.by_class(), [2, 8, 0, 2, 6]);
     }
 }

@@ -50,16 +50,17 @@ impl Histogram {
         self.sum_ns.fetch_add(ns, Relaxed);
     }
 
-    /// Adds what another has counted.
-    pub(super) fn absorb(&self, other: &Reading) {
-        zip(&self.buckets, &other.buckets).for_each(|(own, count)| _ = own.fetch_add(*count, Relaxed));
-        self.sum_ns.fetch_add(other.sum_ns, Relaxed);
-    }
-
     /// What has been counted so far.
     pub fn read(&self) -> Reading {
-        let buckets = self.buckets.iter().map(|count| count.load(Relaxed)).collect();
-        Reading { buckets, sum_ns: self.sum_ns.load(Relaxed) }
+        let mut reading = Reading::default();
+        self.add_to(&mut reading);
+        reading
+    }
+
+    /// Adds what has been counted so far to a reading of others.
+    pub(super) fn add_to(&self, reading: &mut Reading) {
+        zip(&mut reading.buckets, &self.buckets).for_each(|(sum, count)| *sum += count.load(Relaxed));
+        reading.sum_ns = reading.sum_ns.saturating_add(self.sum_ns.load(Relaxed));
     }
 }
 

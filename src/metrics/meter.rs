@@ -7,8 +7,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::StatusCode;
 
-use super::answers::Answers;
-use super::histogram::Histogram;
+use super::answers::{Answers, Codes};
+use super::histogram::{Histogram, Reading};
+use super::per_thread::PerThread;
 
 /// Relaunches that are remembered one by one.
 const RELAUNCHES: usize = 10;
@@ -108,9 +109,7 @@ pub struct Relaunches {
 /// second at most, has a lock that is held for an assignment.
 #[derive(Default, Debug)]
 pub struct Meter {
-    pub(super) answers: Answers,
-    pub(super) durations: Histogram,
-    latencies: Histogram,
+    requests: PerThread<Requests>,
     miscarriages: [AtomicU64; Miscarriage::ALL.len()],
     retries: AtomicU64,
     beats: [AtomicU64; Beat::ALL.len()],
@@ -118,21 +117,30 @@ pub struct Meter {
     relaunches: Mutex<Relaunches>,
 }
 
+/// What is counted of every request.
+#[derive(Default, Debug)]
+struct Requests {
+    answers: Answers,
+    durations: Histogram,
+    latencies: Histogram,
+}
+
 impl Meter {
     /// Counts a request that was answered with `status`, `took` after it had arrived.
     pub fn answered(&self, status: StatusCode, took: Duration) {
-        self.answers.count(status);
-        self.durations.record(took);
+        let requests = self.requests.mine();
+        requests.answers.count(status);
+        requests.durations.record(took);
     }
 
     /// Notes how long the replica took until its answer began.
     pub fn began_to_answer(&self, took: Duration) {
-        self.latencies.record(took);
+        self.requests.mine().latencies.record(took);
     }
 
     /// How long the replica took until its answers began.
-    pub fn latencies(&self) -> &Histogram {
-        &self.latencies
+    pub fn latencies(&self) -> Reading {
+        self.histogram(|requests| &requests.latencies)
     }
 
     /// Counts an attempt that brought no answer, or not the whole of it.
@@ -185,14 +193,22 @@ impl Meter {
     }
 
     /// The answers, by code.
-    pub fn answers(&self) -> &Answers {
-        &self.answers
+    pub fn answers(&self) -> Codes {
+        let mut codes = Codes::default();
+        self.requests.all().for_each(|requests| codes.add(&requests.answers.read()));
+        codes
     }
 
     /// How long requests took, from their arrival to the end of the answer: with waiting for a worker, and with clients
     /// that are slow.
-    pub fn durations(&self) -> &Histogram {
-        &self.durations
+    pub fn durations(&self) -> Reading {
+        self.histogram(|requests| &requests.durations)
+    }
+
+    fn histogram(&self, one: impl Fn(&Requests) -> &Histogram) -> Reading {
+        let mut reading = Reading::default();
+        self.requests.all().for_each(|requests| one(requests).add_to(&mut reading));
+        reading
     }
 
     /// Attempts without an answer.

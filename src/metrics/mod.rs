@@ -10,13 +10,14 @@
 mod answers;
 mod histogram;
 mod meter;
+mod per_thread;
 mod text;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use answers::Answers;
+pub use answers::{Answers, Codes};
 pub use histogram::{Histogram, Reading};
 pub use meter::{Beat, LastBeat, Meter, Miscarriage, Relaunched, Relaunches};
 pub use text::{Family, Kind, Text};
@@ -116,13 +117,14 @@ struct Meters {
 impl Meters {
     /// Takes over the counts of those that nobody else has any more.
     fn bury(&mut self) {
-        let departed = &self.departed;
-        self.here.retain(|meter| {
-            let is_alive = Arc::strong_count(meter) > 1;
-            if !is_alive {
+        let departed = &mut self.departed;
+        self.here.retain_mut(|meter| {
+            // Unlike a look at the count, this sees all that the last holder did.
+            let last = Arc::get_mut(meter);
+            last.is_none_or(|meter| {
                 departed.add(meter);
-            }
-            is_alive
+                false
+            })
         });
     }
 }
@@ -153,8 +155,7 @@ impl Metrics {
     pub fn totals(&self) -> Totals {
         let mut meters = self.meters();
         meters.bury();
-        let all = Totals::default();
-        all.absorb(&meters.departed);
+        let mut all = meters.departed.clone();
         meters.here.iter().for_each(|meter| all.add(meter));
         all.add(&self.inner.own);
         all
@@ -214,39 +215,21 @@ impl Metrics {
 }
 
 /// What several meters have counted together.
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Totals {
-    answers: Answers,
-    durations: Histogram,
-    retries: AtomicU64,
+    /// The answers, by code.
+    pub answers: Codes,
+    /// How long requests took.
+    pub durations: Reading,
+    /// Requests that were tried again elsewhere.
+    pub retries: u64,
 }
 
 impl Totals {
-    fn add(&self, meter: &Meter) {
-        self.answers.absorb(&meter.answers);
-        self.durations.absorb(&meter.durations.read());
-        self.retries.fetch_add(meter.retries(), Relaxed);
-    }
-
-    fn absorb(&self, other: &Totals) {
-        self.answers.absorb(&other.answers);
-        self.durations.absorb(&other.durations.read());
-        self.retries.fetch_add(other.retries(), Relaxed);
-    }
-
-    /// The answers, by code.
-    pub fn answers(&self) -> &Answers {
-        &self.answers
-    }
-
-    /// How long requests took.
-    pub fn durations(&self) -> &Histogram {
-        &self.durations
-    }
-
-    /// Requests that were tried again elsewhere.
-    pub fn retries(&self) -> u64 {
-        self.retries.load(Relaxed)
+    fn add(&mut self, meter: &Meter) {
+        self.answers.add(&meter.answers());
+        self.durations.add(&meter.durations());
+        self.retries += meter.retries();
     }
 }
 
@@ -260,7 +243,7 @@ mod tests {
     #[test]
     fn a_meter_leaves_its_counts_to_the_totals_when_nobody_has_it_any_more() {
         let metrics = Metrics::default();
-        let total = || metrics.totals().answers().by_class().iter().sum::<u64>();
+        let total = || metrics.totals().answers.by_class().iter().sum::<u64>();
         let (meter, held) = {
             let meter = metrics.meter();
             (meter.clone(), meter)
@@ -276,8 +259,8 @@ mod tests {
         metrics.own().answered(StatusCode::BAD_GATEWAY, Duration::ZERO);
         metrics.admin().answered(StatusCode::OK, Duration::ZERO);
         let totals = metrics.totals();
-        assert_eq!(totals.answers().by_class(), [0, 2, 0, 0, 1]);
-        assert_eq!((totals.durations().read().count(), totals.retries()), (3, 1));
+        assert_eq!(totals.answers.by_class(), [0, 2, 0, 0, 1]);
+        assert_eq!((totals.durations.count(), totals.retries), (3, 1));
         assert!(metrics.meters().here.is_empty());
     }
 
