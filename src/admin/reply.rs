@@ -67,22 +67,19 @@ impl Reply {
         self
     }
 
-    /// A failure that says which request it is about when it is sent: one that was to be forwarded, and whose way can be
-    /// followed in the logs. (What the contract has a text for stays as the contract has it.)
+    /// A failure that also says in its body which request it is about when it is sent: one that was to be forwarded, and
+    /// whose way can be followed in the logs. (What the contract has a text for stays as the contract has it.)
     pub fn about_request(status: StatusCode, text: &str) -> Reply {
         Reply { untraced: Some(text.to_owned()), ..Reply::failure(status, text) }
     }
 
-    /// The answer with the id of the request it is about, where it is to have that.
-    pub fn traced(&self, request_id: &str) -> Cow<'_, Reply> {
-        match &self.untraced {
-            None => Cow::Borrowed(self),
-            Some(text) => {
-                let body = wire::traced_failure(text, request_id);
-                let traced = Reply { body, untraced: None, ..self.clone() };
-                Cow::Owned(traced.with("X-Request-Id", request_id.to_owned()))
-            }
-        }
+    /// The answer with the id of the request it is about.
+    pub fn traced(&self, request_id: &str) -> Reply {
+        let body = match &self.untraced {
+            Some(text) => wire::traced_failure(text, request_id),
+            None => self.body.clone(),
+        };
+        Reply { body, untraced: None, ..self.clone() }.with("X-Request-Id", request_id.to_owned())
     }
 
     /// The same for something that is about a request and may be tried again.
@@ -96,10 +93,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_says_which_request_it_is_about_where_it_is_to() {
+    fn an_answer_says_which_request_it_is_about_and_a_failure_to_forward_in_its_body_too() {
         let own = Reply::failure(StatusCode::BAD_REQUEST, "no");
-        assert_eq!(*own.traced("a1"), own);
-        let traced = Reply::request_may_try_again("no").traced("a1").into_owned();
+        let traced = own.traced("a1");
+        assert_eq!((&traced.body, &traced.fields[..]), (&own.body, &[("X-Request-Id", "a1".into())][..]));
+        let traced = Reply::request_may_try_again("no").traced("a1");
         assert_eq!(traced.body, r#"{"message":"<Error> no","status":"failure","request_id":"a1"}"#);
         let names: Vec<&str> = traced.fields.iter().map(|(name, _)| *name).collect();
         assert_eq!(names, ["Retry-After", "X-Request-Id"]);

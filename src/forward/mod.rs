@@ -37,7 +37,7 @@ pub use body::{Body, REPLAYABLE, Stream};
 use budget::Budget;
 pub use key::RoutingKey;
 pub use lines::Lines;
-pub use request_id::identify;
+pub use request_id::{X_REQUEST_ID, identify};
 use trip::Trip;
 
 /// Most living replicas that one request is tried on. Two failures in a row are a bad moment, three are an outage, and an

@@ -10,6 +10,8 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
+use tiny_http::Request;
+
 use super::incoming::LARGEST_BODY;
 
 /// Longest target: what most servers and browsers take.
@@ -27,6 +29,19 @@ pub(super) struct RawHead<'a> {
     pub(super) target: &'a str,
     pub(super) version: (u8, u8),
     pub(super) fields: Vec<(&'a str, &'a str)>,
+}
+
+impl RawHead<'_> {
+    /// The head of a request as tiny_http has read it.
+    pub(super) fn of(request: &Request) -> RawHead<'_> {
+        let version = request.http_version();
+        RawHead {
+            method: request.method().as_str(),
+            target: request.url(),
+            version: (version.0, version.1),
+            fields: request.headers().iter().map(|h| (h.field.as_str().as_str(), h.value.as_str())).collect(),
+        }
+    }
 }
 
 /// A head that is sound.

@@ -10,8 +10,6 @@ use std::collections::HashSet;
 use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -24,13 +22,6 @@ use super::survey::Survey;
 /// Most bytes that are thrown away of what a client had sent when its connection is ended: more than the system keeps
 /// of a connection by default (6 MiB).
 const MOST_THROWN_AWAY: usize = 8 * 1024 * 1024;
-
-/// How long a client whose request was not read to its end has to read the answer to it. Long enough for a client that
-/// is a few hundred milliseconds away; a worker waits meanwhile.
-const LINGER: Duration = Duration::from_secs(2);
-
-/// Pause between two looks meanwhile.
-const LINGER_LOOK: Duration = Duration::from_millis(5);
 
 /// The two ends of a client's connection.
 #[derive(Clone, Copy, Debug)]
@@ -61,16 +52,16 @@ impl Connection {
 
     /// Ends the connection: nothing more is read from it or written to it. What was written before still arrives.
     pub(super) fn sever(&self) {
-        self.send_and_sever(&[], Parting::AtOnce);
+        self.send_and_sever(&[]);
     }
 
-    /// Writes `bytes` past tiny_http and ends the connection. For the last answer on a connection whose request body
-    /// is not going to be read; nobody else may be writing to it.
-    pub(super) fn send_and_sever(&self, bytes: &[u8], parting: Parting) {
+    /// Writes `bytes` past tiny_http and ends the connection. For the last answer on a connection whose request is no
+    /// sound one; nobody else may be writing to it.
+    pub(super) fn send_and_sever(&self, bytes: &[u8]) {
         if let Some(socket) = self.socket() {
-            // A fresh connection's send buffer takes an error page whole; a client that lets it fill up gets a part.
-            let _ = send(socket.0.0, bytes, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT);
-            socket.sever(parting);
+            // A fresh connection's send buffer takes an error whole; a client that lets it fill up gets a part.
+            let _ = socket.send_now(bytes);
+            socket.sever();
         }
     }
 
@@ -117,7 +108,7 @@ pub(super) fn sever_all(peers: &HashSet<SocketAddr>, local_port: u16) {
     let is_one = |descriptor| peer_at(descriptor, local_port).is_some_and(|peer| peers.contains(&peer));
     let copies = open_descriptors().filter(|&descriptor| is_one(descriptor)).filter_map(duplicate);
     // tiny_http has two descriptors for each; the second time nobody is at the other end any more.
-    copies.filter(|copy| is_one(copy.0)).for_each(|copy| Socket(copy).sever(Parting::AtOnce));
+    copies.filter(|copy| is_one(copy.0)).for_each(|copy| Socket(copy).sever());
 }
 
 /// The clients with a connection to our port that have sent nothing that waits to be read.
@@ -166,15 +157,6 @@ fn peer_at(descriptor: RawFd, local_port: u16) -> Option<SocketAddr> {
     Some(peer).filter(|_| local.port() == local_port)
 }
 
-/// How a connection is ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Parting {
-    /// Now. A client that is still sending is told so by a reset, which may overtake what was sent to it last.
-    AtOnce,
-    /// After the client has had time to read what was sent to it last (RFC 9112 section 9.6).
-    Gently,
-}
-
 /// The connection's socket, to be written to directly.
 pub(super) struct Socket(Duplicate);
 
@@ -188,36 +170,53 @@ impl Write for Socket {
     }
 }
 
+/// What is left of what a client sends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Rest {
+    /// Nothing: the client has finished, or gone.
+    Ended,
+    /// More may come.
+    Open,
+}
+
 impl Socket {
-    /// Ends the connection; what the client had sent is thrown away.
-    pub(super) fn sever(self, parting: Parting) {
-        let mut buffer = vec![0; 64 * 1024];
-        if parting == Parting::Gently {
-            self.linger(&mut buffer);
-        }
+    /// Writes as much as there is room for now.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when there is none; the connection is broken.
+    pub(super) fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(send(self.0.0, bytes, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT)?)
+    }
+
+    /// Ends the connection; what the client had sent is thrown away. If it is still sending, it is told so by a reset, which
+    /// may overtake what was sent to it last.
+    pub(super) fn sever(&self) {
         let _ = shutdown(self.0.0, Shutdown::Both);
         // What had arrived would still be read, and taken for requests.
-        let mut thrown_away = 0;
+        self.throw_away();
+    }
+
+    /// Says that nothing more will come from us.
+    pub(super) fn finish(&self) {
+        let _ = shutdown(self.0.0, Shutdown::Write);
+    }
+
+    /// Whoever reads from the connection finds its end, behind what has come already.
+    pub(super) fn stop_reading(&self) {
+        let _ = shutdown(self.0.0, Shutdown::Read);
+    }
+
+    /// Throws away what the client has sent by now.
+    pub(super) fn throw_away(&self) -> Rest {
+        let (mut buffer, mut thrown_away) = ([0; 8 * 1024], 0);
         while thrown_away < MOST_THROWN_AWAY {
             match recv(self.0.0, &mut buffer, MsgFlags::MSG_DONTWAIT) {
                 Ok(n) if n > 0 => thrown_away += n,
-                _ => break,
+                Err(Errno::EAGAIN | Errno::EINTR) => return Rest::Open,
+                _ => return Rest::Ended,
             }
         }
-    }
-
-    /// Says that nothing more will come, and reads until the client says the same or its time is over.
-    fn linger(&self, buffer: &mut [u8]) {
-        let _ = shutdown(self.0.0, Shutdown::Write);
-        let deadline = Instant::now() + LINGER;
-        while Instant::now() < deadline {
-            match recv(self.0.0, buffer, MsgFlags::MSG_DONTWAIT) {
-                Ok(n) if n > 0 => {}
-                // A descriptor that is only a number cannot be waited for without unsafe code.
-                Err(Errno::EAGAIN | Errno::EINTR) => thread::sleep(LINGER_LOOK),
-                _ => return,
-            }
-        }
+        Rest::Open
     }
 }
 
@@ -251,8 +250,6 @@ mod tests {
     use std::io::Read;
     use std::net::{TcpListener, TcpStream};
 
-    use Parting::AtOnce;
-
     fn pair(bind: &str) -> (TcpStream, TcpStream, Connection) {
         let listener = TcpListener::bind(bind).unwrap();
         let local = listener.local_addr().unwrap();
@@ -267,7 +264,7 @@ mod tests {
             let (mut client, _server, connection) = pair(bind);
             let (mut other_client, mut other_server, other) = pair(bind);
             assert!(!connection.is_severed());
-            connection.send_and_sever(b"bye", AtOnce);
+            connection.send_and_sever(b"bye");
             assert!(connection.is_severed() && !other.is_severed());
             let mut got = Vec::new();
             client.read_to_end(&mut got).unwrap();
@@ -315,6 +312,6 @@ mod tests {
         let (client, server, connection) = pair("127.0.0.1:0");
         drop((client, server));
         connection.sever();
-        connection.send_and_sever(b"x", AtOnce);
+        connection.send_and_sever(b"x");
     }
 }

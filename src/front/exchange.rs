@@ -5,18 +5,20 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chunked_transfer::Decoder;
 use http::StatusCode;
 use tiny_http::Request;
 
-use super::Side;
-use super::admission::{self, Framing, Head, RawHead, Refusal};
-use super::connection::{Connection, Parting};
+use super::admission::{self, Framing, Head, RawHead};
+use super::body::{ChunkedBody, chunks, closes_itself, is_raw};
+use super::connection::{Connection, Socket};
+use super::incoming::arrives_later;
 use super::ledger::{Entry, Ledger, Outcome};
+use super::outbox::{After, Delivery, Errand, Outbox};
 use super::pace::Paced;
 use super::respond::{self, Fate};
 use super::turns::{Arrival, Turn};
-use crate::admin::{ALLOW, Call, Endpoint, Reply, Stream, Visitor};
+use super::{Side, unsound};
+use crate::admin::{Call, Endpoint, Reply, Stream, Visitor};
 use crate::forward::{Answer, Body, Outbound};
 use crate::metrics::Refused;
 use crate::shutdown::Shutdown;
@@ -52,14 +54,17 @@ pub(super) struct Manners {
     pub(super) ledger: Ledger,
     /// What is served there.
     pub(super) side: Side,
+    /// What clients do not take at once waits there.
+    pub(super) outbox: Outbox,
 }
 
 impl Exchange {
     /// Admits a request, or answers that it is not admitted and ends its connection.
-    pub(super) fn admit(mut arrival: Arrival, manners: &Arc<Manners>) -> Option<Exchange> {
+    pub(super) fn admit(arrival: Arrival, manners: &Arc<Manners>) -> Option<Exchange> {
         let connection = arrival.incoming.connection();
         let checked = arrival.incoming.request().map(|request| {
-            admission::admit(&raw_head(request)).map(|head| (head, closes_itself(request), is_raw(request)))
+            admission::admit(&RawHead::of(request))
+                .map(|head| (head, closes_itself(request), is_raw(request)))
         });
         match checked? {
             Ok((head, closes_itself, is_raw)) => {
@@ -82,25 +87,8 @@ impl Exchange {
                     turn,
                 })
             }
-            Err(Refusal { status, why }) => {
-                log::debug!("request from {} refused: {status}: {why}", connection.peer());
-                arrival.turn.end_connection();
-                let reply = Reply::failure(status, &why);
-                // Only CONNECT is refused for its method.
-                let reply = match status {
-                    StatusCode::METHOD_NOT_ALLOWED => reply.with(ALLOW.0, ALLOW.1),
-                    _ => reply,
-                };
-                let raw =
-                    arrival.incoming.request().map_or(("-", "-"), |raw| (raw.method().as_str(), raw.url()));
-                let without_body = raw.0 == "HEAD";
-                let bytes = if without_body { 0 } else { reply.body.len() as u64 };
-                let outcome = Outcome { status, bytes, complete: true };
-                let (waited, is_admin) = (arrival.incoming.age(), manners.side == Side::Admin);
-                manners.ledger.turned_away(connection.peer(), raw, outcome, waited, is_admin);
-                let rendered = respond::render(&reply, Fate::Close, without_body);
-                connection.send_and_sever(&rendered, parting(status));
-                arrival.incoming.note_severed();
+            Err(refusal) => {
+                unsound::turn_away(arrival, &refusal, manners);
                 None
             }
         }
@@ -155,6 +143,9 @@ impl Exchange {
         let Some(request) = self.request.as_mut().filter(|_| announced != Framing::None) else {
             return Ok(Some(Vec::new()));
         };
+        // Each read has the patience of the socket; all of them together have until then.
+        let socket = arrives_later(request).then(|| connection.socket()).flatten();
+        let curfew = socket.map(|socket| self.manners.outbox.end_reading_at(deadline, socket));
         let mut body: Box<dyn Read> = match announced {
             Framing::Length(length) if length > limit => return Ok(None),
             Framing::Length(length) => Box::new(request.as_reader().take(length)),
@@ -163,19 +154,15 @@ impl Exchange {
                     .take(limit + 1),
             ),
         };
-        let (mut bytes, mut part) = (Vec::new(), [0; 4096]);
-        loop {
-            let n = body.read(&mut part)?;
-            bytes.extend_from_slice(&part[..n]);
-            if n == 0 {
-                break;
-            }
-            if Instant::now() > deadline {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-        }
+        let mut bytes = Vec::new();
+        let copied = body.read_to_end(&mut bytes);
         drop(body);
         let read = bytes.len() as u64;
+        // Also a body that seems whole: a chunked one ends wherever nothing more is read.
+        if curfew.is_some() && Instant::now() >= deadline {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        copied?;
         if matches!(announced, Framing::Length(length) if length != read) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -199,28 +186,54 @@ impl Exchange {
 
     /// Answers with something of our own.
     pub(super) fn reply(mut self, reply: &Reply) {
+        self.take_what_has_come();
         let fate = self.fate();
-        let reply = &*reply.traced(self.entry.shown_id());
+        let reply = reply.traced(self.entry.shown_id());
         let without_body = self.head.method == http::Method::HEAD;
-        let bytes = respond::render(reply, fate, without_body);
+        let bytes = respond::render(&reply, fate, without_body);
         let sent = if without_body { 0 } else { reply.body.len() as u64 };
         let outcome = Outcome { status: reply.status, bytes: sent, complete: true };
         if !self.body_read {
             // tiny_http would first wait for the rest of the body, or take what is left of it for a request.
-            self.turn.end_connection();
-            self.close(outcome);
-            self.connection.send_and_sever(&bytes, Parting::Gently);
-            // Taken, so that it does not count as unanswered.
-            drop(self.request.take());
-            return;
+            return self.deliver(bytes, outcome, After::EndGently);
+        }
+        if self.entry.belongs_to_admin() {
+            let ends = fate == Fate::Close && !self.closes_itself;
+            return self.deliver(bytes, outcome, if ends { After::End } else { After::Next });
         }
         let Some(request) = self.request.take() else {
             return;
         };
-        let mut writer = request.into_writer();
+        let mut writer = Paced::new(request.into_writer(), self.manners.idle_timeout);
         let complete = writer.write_all(&bytes).and_then(|()| writer.flush()).is_ok();
         self.close(Outcome { complete, ..outcome });
         self.leave(fate, writer);
+    }
+
+    /// Reads a body that tiny_http has in memory already, so that the connection can go on whatever the answer is.
+    fn take_what_has_come(&mut self) {
+        if let Some(request) = self.request.as_mut().filter(|_| !self.body_read)
+            && !self.is_raw
+            && !arrives_later(request)
+        {
+            self.body_read = io::copy(request.as_reader(), &mut io::sink()).is_ok();
+        }
+    }
+
+    /// Sends an answer past tiny_http, so that no thread waits for its client.
+    fn deliver(mut self, bytes: Vec<u8>, outcome: Outcome, after: After) {
+        if after != After::Next {
+            self.turn.end_connection();
+        }
+        let Some(socket) = self.connection.socket() else {
+            self.close(Outcome { complete: false, ..outcome });
+            drop(self.request.take());
+            return;
+        };
+        // A request whose body was not read must not be dropped before its connection has ended.
+        let writer = self.request.take_if(|_| self.body_read).map(Request::into_writer);
+        let (outbox, answered) = (self.manners.outbox.clone(), Answered { exchange: self, writer, outcome });
+        outbox.deliver(Delivery::new(socket, bytes, after, Box::new(answered)));
     }
 
     /// Whether the request has a body that was not read to its end.
@@ -296,19 +309,32 @@ impl Exchange {
     fn relay_early(mut self, answer: Answer) {
         self.turn.end_connection();
         let shape = (self.head.method == http::Method::HEAD, self.head.is_old);
-        if let Some(socket) = self.connection.socket() {
-            let mut socket = Paced::new(socket, self.manners.idle_timeout);
-            let (status, mut bytes) = (answer.status, 0);
-            let relayed = respond::relay(&mut socket, answer, Fate::Close, shape, &mut bytes);
-            self.close(Outcome { status, bytes, complete: relayed.is_ok() });
-            if let Err(broke) = &relayed {
-                self.manners.ledger.broke_off(&self.entry, broke);
+        let (status, mut bytes) = (answer.status, 0);
+        let Some(socket) = self.connection.socket() else {
+            self.close(Outcome { status, bytes, complete: false });
+            drop(self.request.take());
+            return;
+        };
+        let mut socket = Paced::new(socket, self.manners.idle_timeout);
+        let relayed = respond::relay(&mut socket, answer, Fate::Close, shape, &mut bytes);
+        let outcome = Outcome { status, bytes, complete: relayed.is_ok() };
+        match relayed {
+            Ok(_) => self.part(socket.into_inner(), outcome),
+            Err(broke) => {
+                self.close(outcome);
+                self.manners.ledger.broke_off(&self.entry, &broke);
+                socket.into_inner().sever();
+                // Taken, so that it does not count as unanswered.
+                drop(self.request.take());
             }
-            let parting = if relayed.is_ok() { Parting::Gently } else { Parting::AtOnce };
-            socket.into_inner().sever(parting);
         }
-        // Taken, so that it does not count as unanswered.
-        drop(self.request.take());
+    }
+
+    /// Ends the connection when the client has had time to read the answer.
+    fn part(self, socket: Socket, outcome: Outcome) {
+        let outbox = self.manners.outbox.clone();
+        let answered = Answered { exchange: self, writer: None, outcome };
+        outbox.deliver(Delivery::new(socket, Vec::new(), After::EndGently, Box::new(answered)));
     }
 
     fn fate(&self) -> Fate {
@@ -343,61 +369,24 @@ impl Drop for Exchange {
     }
 }
 
-/// A chunked body that does not pass for whole when the client ended in the middle of a chunk, which tiny_http's
-/// decoder takes for the end of the body. (A client that ends its side right behind the last chunk is refused too.)
-struct ChunkedBody<'a> {
-    chunks: Paced<Box<dyn Read + 'a>>,
-    connection: Connection,
+/// An exchange whose answer is on its way.
+struct Answered {
+    exchange: Exchange,
+    /// Held until the answer is sent: it keeps the connection's descriptors open.
+    writer: Option<Box<dyn Write + Send>>,
+    outcome: Outcome,
 }
 
-impl Read for ChunkedBody<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.chunks.read(buffer)? {
-            0 if !buffer.is_empty() && self.connection.has_ended() => {
-                Err(io::ErrorKind::UnexpectedEof.into())
-            }
-            n => Ok(n),
-        }
+impl Errand for Answered {
+    fn sent(&mut self, complete: bool) {
+        self.exchange.close(Outcome { complete: complete && self.outcome.complete, ..self.outcome });
     }
 }
 
-/// A client that is told that its body is too large is probably sending it.
-fn parting(status: StatusCode) -> Parting {
-    if status == StatusCode::PAYLOAD_TOO_LARGE { Parting::Gently } else { Parting::AtOnce }
-}
-
-fn raw_head(request: &Request) -> RawHead<'_> {
-    let version = request.http_version();
-    RawHead {
-        method: request.method().as_str(),
-        target: request.url(),
-        version: (version.0, version.1),
-        fields: request.headers().iter().map(|h| (h.field.as_str().as_str(), h.value.as_str())).collect(),
-    }
-}
-
-/// What the first `Connection` field says, the only one tiny_http looks at.
-fn first_connection_field(request: &Request) -> String {
-    let field = request.headers().iter().find(|header| header.field.equiv("Connection"));
-    field.map(|header| header.value.as_str().to_ascii_lowercase()).unwrap_or_default()
-}
-
-fn closes_itself(request: &Request) -> bool {
-    let options = first_connection_field(request);
-    let is_old = *request.http_version() == tiny_http::HTTPVersion(1, 0);
-    options.contains("close") || options.contains("upgrade") || (is_old && !options.contains("keep-alive"))
-}
-
-/// tiny_http hands out the bare connection as the body of a request that asks for an upgrade. Who asks for one here is
-/// served without it.
-fn is_raw(request: &Request) -> bool {
-    first_connection_field(request).contains("upgrade")
-}
-
-/// The chunks of a body as what they hold.
-fn chunks<'a>(request: &'a mut Request, is_raw: bool) -> Box<dyn Read + 'a> {
-    match is_raw {
-        true => Box::new(Decoder::new(request.as_reader())),
-        false => Box::new(request.as_reader()),
+impl Drop for Answered {
+    fn drop(&mut self) {
+        drop(self.writer.take());
+        // Taken, so that it does not count as unanswered.
+        drop(self.exchange.request.take());
     }
 }

@@ -3,7 +3,7 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
-use tiny_http::Request;
+use tiny_http::{Header, Request};
 
 use super::connection::Connection;
 
@@ -11,6 +11,13 @@ use super::connection::Connection;
 /// the rest of the announced length in one piece; more memory than the machine has, and the process is aborted. Up
 /// to this size the allocation is harmless, because untouched memory costs nothing.
 pub(super) const LARGEST_BODY: u64 = 1 << 30;
+
+/// Whether a request has a body that may still be on its way: tiny_http has read a body of up to a kilobyte before it hands
+/// the request over, unless the client waits to be asked for it.
+pub(super) fn arrives_later(request: &Request) -> bool {
+    let is_late = |header: &Header| header.field.equiv("Transfer-Encoding") || header.field.equiv("Expect");
+    request.body_length().is_some_and(|length| length > 1024) || request.headers().iter().any(is_late)
+}
 
 /// A request that has arrived, with the connection it came over.
 pub(super) struct Incoming {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use http::header::{HeaderValue, REFERER, USER_AGENT};
 use http::{HeaderName, StatusCode};
 
-use super::admission::Head;
+use super::admission::{Head, RawHead};
 use super::respond::Broke;
 use crate::access_log::{AccessLog, Line};
 use crate::forward::{self, Answer};
@@ -122,7 +122,8 @@ impl Ledger {
     pub(super) fn turned_away(
         &self,
         client: SocketAddr,
-        (method, target): (&str, &str),
+        head: &RawHead<'_>,
+        request_id: &HeaderValue,
         Outcome { status, bytes, complete }: Outcome,
         waited: Duration,
         is_admin: bool,
@@ -136,13 +137,14 @@ impl Ledger {
             log.note(&Line {
                 time: SystemTime::now(),
                 client: client.ip().to_canonical(),
-                method: cut(method),
-                target: cut(target),
+                method: cut(head.method),
+                target: cut(head.target),
                 version: "-",
                 status: status.as_u16(),
                 bytes,
                 complete,
                 took: waited,
+                request_id: request_id.to_str().unwrap_or("-"),
                 ..Line::default()
             });
         }
@@ -184,6 +186,11 @@ impl Entry {
     /// Notes that the request is the admin side's.
     pub(super) fn is_for_admin(&mut self) {
         self.is_admin = true;
+    }
+
+    /// Whether it is.
+    pub(super) fn belongs_to_admin(&self) -> bool {
+        self.is_admin
     }
 
     /// Notes on how many replicas the request was tried.

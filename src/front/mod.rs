@@ -2,12 +2,14 @@
 //! made good, so that nothing further in has to know of them.
 //!
 //! A request comes from the `listener`, waits for its turn on its connection (`turns`), is queued by kind
-//! (`workers`), checked (`admission`), and answered (`exchange`, `respond`). The `doorman` sees to it that
+//! (`workers`), checked (`admission`), and answered (`exchange`, `respond`; what a client does not take at once waits in
+//! the `outbox`). The `doorman` sees to it that
 //! no connection is forgotten on the way in, the `warden` that none stays without using it.
 //!
 //! Invariant: nothing here decides which replica serves a request.
 
 mod admission;
+mod body;
 mod connection;
 mod doorman;
 mod ended;
@@ -18,10 +20,12 @@ pub mod fuzzing;
 mod incoming;
 mod ledger;
 mod listener;
+mod outbox;
 mod pace;
 mod respond;
 mod survey;
 mod turns;
+mod unsound;
 mod warden;
 mod workers;
 

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use http::StatusCode;
 use http::header::AUTHORIZATION;
-use tiny_http::{Header, Request};
 
 use super::exchange::{Exchange, Manners};
+use super::incoming::arrives_later;
 use super::ledger::Ledger;
+use super::outbox::Outbox;
 use super::turns::Arrival;
 use super::warden::Surplus;
 use super::{Counter, Settings, Side};
@@ -26,11 +27,11 @@ use crate::shutdown::Shutdown;
 /// is a script gone wrong.
 const ADMIN_QUEUE: usize = 64;
 
-/// Threads for what everybody may ask: whoever watches the balancer is not to wait behind those who read slowly.
+/// Threads for what everybody may ask: whoever watches the balancer is not to wait behind those who want more of it.
 const OPEN: usize = 4;
 
-/// Threads for those who look: pages of metrics are longer than a socket's buffer, and who reads slowly holds up a thread.
-const LISTERS: usize = 8;
+/// Threads for those who look. An answer that its client does not take at once is the outbox's.
+const LISTERS: usize = 4;
 
 /// Threads for changes. The supervisor makes one at a time; the others read bodies, so that a client that is slow to
 /// send its own does not hold up the rest.
@@ -39,7 +40,8 @@ const CHANGERS: usize = 16;
 /// How long the body of a change may take. Most come with their head; nobody should wait long for one that does not.
 const BODY_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Threads that say no. Saying so takes microseconds, or, to a client that does not read, a write timeout.
+/// Threads that say no. Saying so takes microseconds, or, to a client that asks for ever more and reads nothing of what
+/// it is told, a write timeout.
 const REFUSERS: usize = 2;
 
 /// Requests that may wait to be told no; beyond it their connections are ended without a word.
@@ -82,7 +84,8 @@ pub(super) fn start(
 ) -> std::io::Result<Queues> {
     let Counter { admin, forwarder, ledger } = counter;
     let Settings { idle_timeout, maps_404, side, .. } = *settings;
-    let manners = Arc::new(Manners { idle_timeout, shutdown, ledger: ledger.clone(), side });
+    let outbox = Outbox::start()?;
+    let manners = Arc::new(Manners { idle_timeout, shutdown, ledger: ledger.clone(), side, outbox });
     let desk = Arc::new(Desk { admin, forwarder, maps_404, manners, streams: Arc::default() });
     let (traffic, traffic_queue) = bounded(settings.queue);
     let (uploads, upload_queue) = bounded(settings.queue);
@@ -147,13 +150,6 @@ impl Queues {
     }
 }
 
-/// Whether a request has a body that may still be on its way: tiny_http has read a body of up to a kilobyte before it hands
-/// the request over, unless the client waits to be asked for it.
-fn arrives_later(request: &Request) -> bool {
-    let is_late = |header: &Header| header.field.equiv("Transfer-Encoding") || header.field.equiv("Expect");
-    request.body_length().is_some_and(|length| length > 1024) || request.headers().iter().any(is_late)
-}
-
 /// The path of a target that was not checked yet, in origin or absolute form.
 fn path_of(target: &str) -> &str {
     let before_query = target.split('?').next().unwrap_or_default();
@@ -178,8 +174,13 @@ impl Desk {
         }
     }
 
-    fn refuse(&self, exchange: Exchange) {
-        exchange.reply(&Reply::request_may_try_again("too many requests are waiting"));
+    fn refuse(&self, mut exchange: Exchange) {
+        let text = "too many requests are waiting";
+        match self.manners.side.endpoint(exchange.path()) {
+            Some(_) => exchange.entry().is_for_admin(),
+            None => exchange.failed(None, &format!("503 {}: {text}", exchange.path())),
+        }
+        exchange.reply(&Reply::request_may_try_again(text));
     }
 
     fn administer(&self, mut exchange: Exchange) {

@@ -10,6 +10,7 @@ mod support;
 mod admission;
 mod bodies;
 mod connections;
+mod held_up;
 mod hostile;
 mod hostile_clients;
 mod overload;

@@ -66,6 +66,8 @@ fn beyond_the_workers_and_the_queue_requests_are_refused_and_the_others_answered
     }
     assert_eq!(server.in_flight(), 2, "what waits or is refused is on no replica");
     assert_eq!(gate.waiting(), 2);
+    let events = server.get("/_ringmaster/events").text();
+    assert!(events.contains("too many requests are waiting"), "{events}");
 
     // Traffic is none of the admin API's concern.
     assert_eq!(server.listed().len(), 3);

@@ -104,6 +104,32 @@ fn server(gate: &Gate) -> Backend {
     Backend::start(script)
 }
 
+/// Whoever was told something by us can say which request it was about.
+#[test]
+fn every_answer_of_ours_has_the_id_of_its_request_and_so_has_its_line() {
+    let token = "0123456789abcdef0123456789abcdef";
+    let log = Logged::new(start(&format!("{CALM} --admin-token {token} --access-log json --replicas 1")));
+    log.program.wait_until_all_serve();
+    let cases: [(&str, &str, u16); 8] = [
+        ("GET", "/rep", 200),
+        ("GET", "/_ringmaster/health", 200),
+        ("GET", "/_ringmaster/status", 401),
+        ("PUT", "/add", 405),
+        ("POST", "/add", 401),
+        ("GET", "/no-such-path", 400),
+        ("OPTIONS", "*", 200),
+        ("GET", "/a#b", 400),
+    ];
+    for (at, (method, target, status)) in cases.into_iter().enumerate() {
+        let id = format!("case-{at}");
+        let response = log.connect().request(method, target, &[("X-Request-Id", &id)], b"");
+        assert_eq!(response.status, status, "{method} {target}: {}", response.text());
+        assert_eq!(response.header("x-request-id"), Some(id.as_str()), "{method} {target}");
+        let field = format!("\"request_id\":\"{id}\"");
+        wait_for("its line", || log.lines().iter().any(|line| line.contains(&field)));
+    }
+}
+
 #[test]
 fn each_request_has_a_line_of_json() {
     let gate = Gate::default();
