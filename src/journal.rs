@@ -1,13 +1,14 @@
 //! What has happened, as events that people and programs read: the last thousand, in order, with a number each.
 //!
 //! The log on stderr tells the same and more; the journal is for those who ask later, or want to be told. What clients
-//! can bring about at will (refusals, requests that fail) is noted a few times a second at most of each kind, and neither
-//! takes the place of more than a fifth of the rest; it is counted in any case.
+//! can bring about at will (refusals, requests that fail) is noted a few times a second at most of each kind, of refusals of
+//! each reason, and neither takes the place of more than a fifth of the rest; it is counted in any case.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::metrics::Refused;
 use crate::replica::Hostname;
 
 /// Events that are kept: hours of an ordinary fleet's life, a few hundred kilobytes.
@@ -16,7 +17,7 @@ const KEPT: usize = 1000;
 /// How many of them may be of one kind that clients bring about.
 const KEPT_FROM_OUTSIDE: usize = KEPT / 5;
 
-/// How many of those are noted in a second.
+/// How many of each source are noted in a second.
 const NOTED_FROM_OUTSIDE: u32 = 10;
 
 /// Longest text of an event; an engine's complaint may be longer.
@@ -111,6 +112,8 @@ pub struct Event {
     pub time: SystemTime,
     /// What kind of thing.
     pub kind: Kind,
+    /// Why, of a refusal.
+    pub reason: Option<Refused>,
     /// The replica it is about.
     pub replica: Option<Hostname>,
     /// What there is to say, for people.
@@ -118,6 +121,21 @@ pub struct Event {
     /// The request it is about: its `X-Request-Id`.
     pub request_id: Option<String>,
 }
+
+impl Event {
+    fn now(kind: Kind, text: impl Into<String>) -> Event {
+        let time = SystemTime::now();
+        Event { seq: 0, time, kind, reason: None, replica: None, text: text.into(), request_id: None }
+    }
+
+    /// Which budget it is taken from, if clients can bring it about.
+    fn source(&self) -> Option<Source> {
+        OUTSIDE.contains(&self.kind).then_some((self.kind, self.reason))
+    }
+}
+
+/// What floods together, and hides only itself.
+type Source = (Kind, Option<Refused>);
 
 /// A handle on the journal; clones share it. Its lock is held for the time of a push or a copy.
 #[derive(Clone, Default, Debug)]
@@ -137,11 +155,11 @@ struct Pages {
     events: VecDeque<Arc<Event>>,
     last: u64,
     counts: [u64; Kind::ALL.len()],
-    /// For each kind that comes from outside.
-    budgets: [Budget; OUTSIDE.len()],
+    /// Of each source that there was.
+    budgets: Vec<(Source, Budget)>,
 }
 
-/// How much of one kind is noted: so a flood of one does not hide another.
+/// How much of one source is noted: so a flood of one does not hide another.
 #[derive(Default, Debug)]
 struct Budget {
     /// The second that is under way, how many of it were noted, and how many since the last one were not.
@@ -153,27 +171,24 @@ struct Budget {
 impl Journal {
     /// Notes an event; whether it did, and did not only count it.
     pub fn note(&self, kind: Kind, replica: Option<&Hostname>, text: impl Into<String>) -> bool {
-        self.write(kind, replica, text.into(), None)
+        self.write(Event { replica: replica.cloned(), ..Event::now(kind, text) })
     }
 
     /// Notes an event that is about one request; whether it did.
     pub fn note_request(&self, kind: Kind, text: impl Into<String>, request_id: &str) -> bool {
-        self.write(kind, None, text.into(), Some(request_id.to_owned()))
+        self.write(Event { request_id: Some(request_id.to_owned()), ..Event::now(kind, text) })
     }
 
-    fn write(
-        &self,
-        kind: Kind,
-        replica: Option<&Hostname>,
-        mut text: String,
-        request_id: Option<String>,
-    ) -> bool {
-        if let Some((end, _)) = text.char_indices().nth(LONGEST_TEXT) {
-            text.truncate(end);
-            text.push('…');
+    /// Notes that somebody was refused; whether it did.
+    pub fn note_refusal(&self, reason: Refused, text: impl Into<String>) -> bool {
+        self.write(Event { reason: Some(reason), ..Event::now(Kind::Refused, text) })
+    }
+
+    fn write(&self, mut event: Event) -> bool {
+        if let Some((end, _)) = event.text.char_indices().nth(LONGEST_TEXT) {
+            event.text.truncate(end);
+            event.text.push('…');
         }
-        let event =
-            Event { seq: 0, time: SystemTime::now(), kind, replica: replica.cloned(), text, request_id };
         let noted = self.lock().push(event, Instant::now());
         if noted {
             self.inner.news.notify_all();
@@ -218,8 +233,8 @@ impl Journal {
 impl Pages {
     fn push(&mut self, mut event: Event, now: Instant) -> bool {
         self.counts[event.kind as usize] += 1;
-        if let Some(at) = OUTSIDE.iter().position(|kind| *kind == event.kind) {
-            let Some(passed_over) = self.budgets[at].spend(now) else {
+        if let Some(source) = event.source() {
+            let Some(passed_over) = self.budget(source).spend(now) else {
                 return false;
             };
             if passed_over > 0 {
@@ -236,12 +251,26 @@ impl Pages {
         true
     }
 
-    /// Of each kind that comes from outside only so many are kept.
+    fn budget(&mut self, source: Source) -> &mut Budget {
+        let known = self.budgets.iter().position(|(other, _)| *other == source);
+        let at = known.unwrap_or_else(|| {
+            self.budgets.push((source, Budget::default()));
+            self.budgets.len() - 1
+        });
+        &mut self.budgets[at].1
+    }
+
+    /// Of each kind that comes from outside only so many are kept. The oldest goes of the reason that has most, so that
+    /// those of a rare one stay.
     fn make_room(&mut self, kind: Kind) {
-        let is_same = |event: &Arc<Event>| event.kind == kind;
-        if self.events.iter().filter(|event| is_same(event)).count() >= KEPT_FROM_OUTSIDE
-            && let Some(oldest) = self.events.iter().position(is_same)
-        {
+        let count = |source| self.events.iter().filter(|event| event.source() == Some(source)).count();
+        let sources = self.budgets.iter().map(|(source, _)| *source).filter(|source| source.0 == kind);
+        let counts: Vec<(Source, usize)> = sources.map(|source| (source, count(source))).collect();
+        if counts.iter().map(|(_, count)| count).sum::<usize>() < KEPT_FROM_OUTSIDE {
+            return;
+        }
+        let most = counts.iter().max_by_key(|(_, count)| count).map(|(source, _)| *source);
+        if let Some(oldest) = self.events.iter().position(|event| event.source() == most) {
             self.events.remove(oldest);
         }
     }
@@ -273,7 +302,11 @@ mod tests {
     use super::*;
 
     fn event(kind: Kind) -> Event {
-        Event { seq: 0, time: SystemTime::now(), kind, replica: None, text: String::new(), request_id: None }
+        Event::now(kind, "")
+    }
+
+    fn refusal(reason: Refused) -> Event {
+        Event { reason: Some(reason), ..event(Kind::Refused) }
     }
 
     #[test]
@@ -305,6 +338,25 @@ mod tests {
         assert_eq!(pages.last, 1 + 1000 + 1, "ten a second");
         assert_eq!((pages.events.len(), pages.events[0].kind), (1 + KEPT_FROM_OUTSIDE + 1, Kind::Failed));
         assert!(pages.events.iter().any(|event| event.text.contains("40 more")));
+        assert!(pages.after(0).is_sorted_by_key(|event| event.seq));
+    }
+
+    #[test]
+    fn refusals_of_one_reason_do_not_hide_those_of_another() {
+        let (mut pages, begin) = (Pages::default(), Instant::now());
+        for second in 0..100 {
+            let now = begin + Duration::from_secs(second);
+            for _ in 0..50 {
+                pages.push(refusal(Refused::Host), now);
+            }
+            if second < 10 {
+                assert!(pages.push(refusal(Refused::Token), now), "in second {second}");
+            }
+        }
+        assert_eq!(pages.counts[Kind::Refused as usize], 5010);
+        assert_eq!(pages.events.len(), KEPT_FROM_OUTSIDE);
+        let of = |reason| pages.events.iter().filter(|event| event.reason == Some(reason)).count();
+        assert_eq!((of(Refused::Token), of(Refused::Host)), (10, KEPT_FROM_OUTSIDE - 10));
         assert!(pages.after(0).is_sorted_by_key(|event| event.seq));
     }
 

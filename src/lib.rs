@@ -7,7 +7,7 @@
 //! | floor | module | what it is |
 //! |---|---|---|
 //! | 0 | [`ring`] | which server owns a key: slots, virtual servers, schemes; no threads, no network |
-//! | 0 | [`replica`], [`sync`], [`shutdown`], [`dial`], [`listening`], [`leash`], [`step_down`] | a replica's name and address; locks and threads; the end; how our HTTP clients are set up; where clients come in; a process that ends with its parent; the way out of being root |
+//! | 0 | [`quoting`], [`replica`], [`sync`], [`shutdown`], [`dial`], [`listening`], [`leash`], [`step_down`] | other people's words in messages; a replica's name and address; locks and threads; the end; how our HTTP clients are set up; where clients come in; a process that ends with its parent; the way out of being root |
 //! | 0 | [`metrics`], [`journal`], [`access_log`] | what is counted and measured; what has happened; a line for each request |
 //! | 1 | [`balance`], [`heartbeat`], [`launcher`] | choosing; one pulse; starting and stopping (docker, processes) |
 //! | 2 | [`fleet`] | replicas, ring and in-flight counts behind one mutex |
@@ -25,6 +25,7 @@ pub mod journal;
 pub mod leash;
 pub mod listening;
 pub mod metrics;
+pub mod quoting;
 pub mod replica;
 pub mod shutdown;
 pub mod step_down;

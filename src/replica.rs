@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::quoting::shown;
+
 /// The name of a replica: its container's name, its DNS name on the network and its `SERVER_ID`.
 ///
 /// Holds `[a-zA-Z0-9][a-zA-Z0-9_.-]{1,62}` by construction, the pattern that the engine takes for container names,
@@ -28,11 +30,9 @@ impl Hostname {
         {
             return Ok(Hostname(name.into()));
         }
-        // A hostile name may be long; the message shows enough of it to be recognised.
-        let shown: String = name.chars().take(80).collect();
         Err(format!(
             "'{}' is not a legal hostname: 2 to 63 of a-z A-Z 0-9 _ . - starting with a letter or digit",
-            shown.escape_debug()
+            shown(name)
         ))
     }
 

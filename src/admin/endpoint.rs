@@ -6,6 +6,28 @@ use http::Method;
 /// Everything of ours beside the contract's paths is below this.
 const BELOW: &str = "/_ringmaster/";
 
+/// What one has to be allowed to use an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Need {
+    /// Nothing: it is for everybody.
+    Nothing,
+    /// To know how the balancer is.
+    Reading,
+    /// To change the fleet.
+    Changing,
+}
+
+/// Which threads answer an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lane {
+    /// What must never wait for others.
+    Open,
+    /// What is read, and may be long to write out.
+    Listings,
+    /// What has a body to wait for and takes seconds.
+    Changes,
+}
+
 /// One of the paths that are the balancer's own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Endpoint {
@@ -78,14 +100,29 @@ impl Endpoint {
         }
     }
 
-    /// Whether everybody may ask it: the contract's list, and what watches the balancer.
-    pub fn is_open(self) -> bool {
-        matches!(self, Endpoint::Rep | Endpoint::Health | Endpoint::Ready | Endpoint::ToPage)
+    /// Who may use it: everybody the contract's list, what watches the balancer, and a redirection that tells nothing.
+    pub fn need(self) -> Need {
+        match self {
+            Endpoint::Rep | Endpoint::Health | Endpoint::Ready | Endpoint::ToPage => Need::Nothing,
+            Endpoint::Add | Endpoint::Rm => Need::Changing,
+            Endpoint::Status
+            | Endpoint::Events
+            | Endpoint::History
+            | Endpoint::Metrics
+            | Endpoint::OpenApi
+            | Endpoint::Page
+            | Endpoint::Nothing => Need::Reading,
+        }
     }
 
-    /// Whether it changes the fleet, which takes seconds.
-    pub fn is_slow(self) -> bool {
-        matches!(self, Endpoint::Add | Endpoint::Rm)
+    /// Which threads answer it. That is another question than who may; only here the one follows from the other: what
+    /// everybody may ask is short, and those who may ask no more cannot make it wait; and it is changes that take seconds.
+    pub fn lane(self) -> Lane {
+        match self.need() {
+            Need::Nothing => Lane::Open,
+            Need::Reading => Lane::Listings,
+            Need::Changing => Lane::Changes,
+        }
     }
 
     /// The methods it takes, as the `Allow` field lists them.
@@ -133,10 +170,15 @@ mod tests {
     }
 
     #[test]
-    fn no_get_changes_anything() {
+    fn what_changes_is_asked_by_other_methods_than_what_is_read() {
         for endpoint in Endpoint::ALL {
-            for safe in [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE] {
-                assert!(!(endpoint.is_slow() && endpoint.allows(&safe)), "{endpoint:?} {safe}");
+            let changes = endpoint.need() == Need::Changing;
+            for safe in [Method::GET, Method::HEAD] {
+                assert_eq!(endpoint.allows(&safe), !changes, "{endpoint:?} {safe}");
+            }
+            assert_eq!(endpoint.allows(&Method::POST), changes, "{endpoint:?}");
+            for other in [Method::OPTIONS, Method::TRACE, Method::PUT, Method::PATCH] {
+                assert!(!endpoint.allows(&other), "{endpoint:?} {other}");
             }
         }
     }

@@ -20,7 +20,7 @@ use std::time::Instant;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, StatusCode};
 
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, Lane, Need};
 pub use events::Stream;
 pub use gate::{Rules, Token, Visitor};
 pub use reply::{ALLOW, Reply};
@@ -30,6 +30,7 @@ use crate::fleet::{Fleet, Phase};
 use crate::history::History;
 use crate::journal::{Journal, Kind};
 use crate::metrics::Refused;
+use crate::quoting::shown;
 use crate::replica::Hostname;
 use crate::shutdown::Shutdown;
 use crate::supervisor::{ChangeError, Supervisor};
@@ -104,9 +105,9 @@ impl Admin {
             return Some(not_to_be_kept(reply.with("Allow", endpoint.allowed())));
         }
         let gate = &self.desk.gate;
-        let counted = || match endpoint.is_slow() {
-            true => gate.count_change(Instant::now()),
-            false => Ok(()),
+        let counted = || match endpoint.need() {
+            Need::Changing => gate.count_change(Instant::now()),
+            Need::Reading | Need::Nothing => Ok(()),
         };
         gate.check(endpoint, visitor)
             .and_then(|()| counted())
@@ -121,8 +122,7 @@ impl Admin {
         // token itself: so it comes all the same, and who only opens it has done nothing wrong.
         let is_page = *reason == Refused::Token && call.endpoint == Endpoint::Page;
         if !is_page || call.visitor.headers.contains_key(AUTHORIZATION) {
-            let text = format!("{} {} from {}: {why}", call.method, call.endpoint.path(), call.visitor.peer);
-            self.note_refusal(*reason, text);
+            self.note_refusal(*reason, call, why);
         }
         match reason {
             Refused::Token if is_page => self.page(StatusCode::UNAUTHORIZED).with(CHALLENGE.0, CHALLENGE.1),
@@ -142,11 +142,12 @@ impl Admin {
         not_to_be_kept(page::reply(status, self.desk.gate.wants_token()))
     }
 
-    fn note_refusal(&self, reason: Refused, text: String) {
+    fn note_refusal(&self, reason: Refused, call: Call<'_>, why: &str) {
         let Parts { journal, fleet, .. } = &self.desk.parts;
         fleet.metrics().refused(reason);
+        let text = format!("{} {} from {}: {why}", call.method, call.endpoint.path(), call.visitor.peer);
         // Whoever is refused may try as often as they like: the log is not theirs to fill.
-        if journal.note(Kind::Refused, None, text.as_str()) {
+        if journal.note_refusal(reason, text.as_str()) {
             log::warn!("refused: {text}");
         }
     }
@@ -227,7 +228,7 @@ impl Admin {
         match self.make_change(call.endpoint, body) {
             Ok(hostnames) => Reply::json(wire::listing(&hostnames)),
             Err(ChangeError::Refused(why)) => {
-                self.note_refusal(Refused::Change, format!("{path} from {}: {why}", call.visitor.peer));
+                self.note_refusal(Refused::Change, call, &why);
                 Reply::failure(StatusCode::BAD_REQUEST, &why)
             }
             Err(ChangeError::Failed(why)) => {
@@ -276,10 +277,9 @@ fn after(query: Option<&str>) -> Result<Option<u64>, String> {
     let mut pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
     match pairs.find(|(name, _)| *name == "after") {
         None => Ok(None),
-        Some((_, text)) => text.parse().map(Some).map_err(|_| {
-            let shown: String = text.chars().take(80).collect();
-            format!("'after' must be a number, not '{}'", shown.escape_debug())
-        }),
+        Some((_, text)) => {
+            text.parse().map(Some).map_err(|_| format!("'after' must be a number, not '{}'", shown(text)))
+        }
     }
 }
 

@@ -6,11 +6,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::fleet::{Phase, Replica};
+use crate::quoting::shown;
 use crate::replica::Hostname;
 use crate::ring::Weight;
-
-/// Longest piece of a client's value that an error text repeats.
-const SHOWN: usize = 80;
 
 #[derive(Serialize)]
 struct Envelope<M> {
@@ -147,13 +145,11 @@ fn parse_weights(object: &Map<String, Value>) -> Result<Vec<Weight>, String> {
     weights.iter().map(parse).collect()
 }
 
+/// A value of a client's as a message repeats it.
 fn show(value: &Value) -> String {
-    // Control characters beyond ASCII stand in JSON as they are, and some terminals obey them.
-    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    let text: String = value.to_string().chars().map(escape).collect();
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
+    match value {
+        Value::String(text) => format!("\"{}\"", shown(text)),
+        other => shown(&other.to_string()),
     }
 }
 
@@ -210,6 +206,7 @@ mod tests {
             ("{}", "'n' is missing"),
             (r#"{"hostnames":["S1"]}"#, "'n' is missing"),
             (r#"{"n":1,"hosts":[]}"#, "unknown key \"hosts\""),
+            ("{\"n\":1,\"\u{202e}\u{9b}\":[]}", "unknown key \"\\u{202e}\\u{9b}\""),
             (r#"{"n":"1"}"#, "integer, not \"1\""),
             (r#"{"n":1.5}"#, "integer, not 1.5"),
             (r#"{"n":1e99}"#, "integer, not 1e+99"),

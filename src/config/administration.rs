@@ -40,7 +40,8 @@ pub(super) fn rules(given: &Given) -> Result<Rules, String> {
     Ok(Rules { token: token(given)?, hosts: hosts(given)?, change_rate })
 }
 
-/// The token, from the command line or from a file. No message repeats it.
+/// The token, from the command line or from a file. No message repeats it, nor the name of the file: somebody may have
+/// given the token itself there.
 pub(super) fn token(given: &Given) -> Result<Option<Token>, String> {
     let (plain, file) = (given.is_given("admin-token"), given.is_given("admin-token-file"));
     let read = |name: &'static str, text: &str| {
@@ -48,14 +49,16 @@ pub(super) fn token(given: &Given) -> Result<Option<Token>, String> {
     };
     match (plain, file) {
         (false, false) => Ok(None),
-        (true, true) => given.refuse("admin-token-file", "of use beside --admin-token"),
+        (true, true) => Err(format!("{}: of no use beside --admin-token", given.source("admin-token-file"))),
         // An empty one is wrong and not none: a variable that was to hold it may be missing.
         (true, false) => read("admin-token", &given.plain("admin-token")),
         (false, true) => {
             let path = given.plain("admin-token-file");
             match fs::read_to_string(&path) {
                 Ok(text) => read("admin-token-file", text.trim_end_matches(['\r', '\n'])),
-                Err(error) => given.refuse("admin-token-file", format!("a file that can be read: {error}")),
+                Err(error) => {
+                    Err(format!("{}: the file cannot be read: {error}", given.source("admin-token-file")))
+                }
             }
         }
     }

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tiny_http::Request;
 
 use super::incoming::LARGEST_BODY;
+use crate::quoting::shown;
 
 /// Longest target: what most servers and browsers take.
 const LONGEST_TARGET: usize = 8 * 1024;
@@ -240,11 +241,6 @@ fn keeps_alive(headers: &HeaderMap, is_old: bool) -> bool {
     let says = |wanted: &str| options.iter().any(|option| option.eq_ignore_ascii_case(wanted));
     // Whoever says `close` means it, whatever else they say (RFC 9112 section 9.3).
     !says("close") && (!is_old || says("keep-alive"))
-}
-
-/// A client's text as an error message repeats it.
-fn shown(text: &str) -> String {
-    text.chars().take(80).flat_map(char::escape_debug).collect()
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::outbox::Outbox;
 use super::turns::Arrival;
 use super::warden::Surplus;
 use super::{Counter, Settings, Side};
-use crate::admin::{Admin, BODY_LIMIT, Endpoint, Reply, Stream};
+use crate::admin::{Admin, BODY_LIMIT, Endpoint, Lane, Need, Reply, Stream};
 use crate::forward::{Answer, Failure, Forwarder};
 use crate::metrics::Refused;
 use crate::shutdown::Shutdown;
@@ -127,9 +127,11 @@ impl Queues {
             return;
         };
         let queue = match self.side.endpoint(path_of(request.url())) {
-            Some(endpoint) if endpoint.is_slow() => &self.changes,
-            Some(endpoint) if endpoint.is_open() => &self.open,
-            Some(_) => &self.listings,
+            Some(endpoint) => match endpoint.lane() {
+                Lane::Open => &self.open,
+                Lane::Listings => &self.listings,
+                Lane::Changes => &self.changes,
+            },
             None if self.surplus.contains(arrival.incoming.connection().peer()) => {
                 return self.refuse(arrival, Refused::TooManyConnections);
             }
@@ -193,7 +195,7 @@ impl Desk {
         if let Some(reply) = self.admin.refusal(exchange.call(endpoint)) {
             return exchange.turn_away(&reply);
         }
-        if endpoint.is_slow() {
+        if endpoint.need() == Need::Changing {
             return self.change(endpoint, exchange);
         }
         match self.admin.stream(exchange.call(endpoint)) {

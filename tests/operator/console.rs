@@ -268,7 +268,7 @@ fn a_token_that_is_none_is_refused_without_being_repeated() {
         (["--admin-token-file", odd.path()], "--admin-token-file: the token holds other than"),
         (
             ["--admin-token-file", "/no/such/file"],
-            "--admin-token-file: '/no/such/file' is not a file that can be read: No such file",
+            "--admin-token-file: the file cannot be read: No such file",
         ),
     ] {
         for command in ["status", "top"] {

@@ -147,6 +147,24 @@ fn every_panel_says_what_it_shows_where_its_numbers_come_from_and_has_a_place_of
     }
 }
 
+/// A name without dots may be answered by anybody, so nobody but who runs the balancer should say that it is ours.
+#[test]
+fn nothing_vouches_for_a_name_and_prometheus_asks_by_the_address() {
+    let compose = file("docker-compose.yml");
+    let hosts = compose.lines().find_map(|line| line.trim().strip_prefix("RINGMASTER_ADMIN_HOSTS:"));
+    assert_eq!(hosts, Some(""), "passed on where it is set, and else the balancer's own default");
+    let config = file("monitoring/prometheus.yml");
+    let config = config.lines().filter(|line| !line.trim().starts_with('#')).collect::<Vec<_>>().join("\n");
+    assert!(config.contains("dns_sd_configs:\n      - names: [balancer]\n        type: A\n"), "{config}");
+    assert!(!config.contains("static_configs"), "{config}");
+    // What it then asks, and what it would ask by the name.
+    let server = TestServer::start("", FakeLauncher::new());
+    for (host, status) in [("172.18.0.2:5000", 200), ("balancer:5000", 403)] {
+        let ask = format!("GET /_ringmaster/metrics HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert_eq!(server.connect().send(ask.as_bytes()).answer(false).status, status, "{host}");
+    }
+}
+
 /// Prometheus's own checker reads rules, so each query becomes one.
 #[test]
 fn every_query_of_the_dashboard_is_one_that_prometheus_understands() {

@@ -16,8 +16,9 @@ use http::uri::{Authority, Uri};
 
 pub use token::Token;
 
-use super::Endpoint;
+use super::{Endpoint, Need};
 use crate::metrics::Refused;
+use crate::quoting;
 
 /// Changes that may come at once, in seconds of the rate: a script that sets up a fleet is no flood.
 const BURST_SECONDS: u32 = 10;
@@ -36,16 +37,16 @@ pub struct Rules {
 /// Who asks.
 #[derive(Clone, Copy)]
 pub struct Visitor<'a> {
-    /// Where the connection comes from.
-    pub peer: IpAddr,
+    /// Where the connection comes from; never an IPv4 address in an IPv6 one.
+    pub(super) peer: IpAddr,
     /// What the request says.
-    pub headers: &'a HeaderMap,
+    pub(super) headers: &'a HeaderMap,
 }
 
 impl<'a> Visitor<'a> {
     /// Who is at `peer` and says this.
     pub fn new(peer: IpAddr, headers: &'a HeaderMap) -> Visitor<'a> {
-        Visitor { peer, headers }
+        Visitor { peer: peer.to_canonical(), headers }
     }
 }
 
@@ -58,14 +59,6 @@ pub(super) struct Denied {
 
 fn deny(reason: Refused, why: impl Into<String>) -> Result<(), Denied> {
     Err(Denied { reason, why: why.into() })
-}
-
-/// What one has to be allowed for an endpoint.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Need {
-    Nothing,
-    Reading,
-    Changing,
 }
 
 /// Decides who may.
@@ -92,7 +85,7 @@ impl Gate {
 
     /// Whether `visitor` may use `endpoint`.
     pub(super) fn check(&self, endpoint: Endpoint, visitor: Visitor<'_>) -> Result<(), Denied> {
-        let need = need(endpoint);
+        let need = endpoint.need();
         if need == Need::Nothing {
             return Ok(());
         }
@@ -104,6 +97,7 @@ impl Gate {
         if need == Need::Changing || self.rules.token.is_none() {
             self.check_host(visitor.headers)?;
         }
+        check_site(need, visitor.headers)?;
         check_origin(visitor.headers)
     }
 
@@ -144,14 +138,6 @@ impl Gate {
     }
 }
 
-fn need(endpoint: Endpoint) -> Need {
-    match endpoint {
-        _ if endpoint.is_open() => Need::Nothing,
-        _ if endpoint.is_slow() => Need::Changing,
-        _ => Need::Reading,
-    }
-}
-
 fn check_token(token: &Token, headers: &HeaderMap) -> Result<(), Denied> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     match (given.next(), given.next()) {
@@ -182,17 +168,25 @@ fn is_ours(host: &str) -> bool {
     bare.parse::<IpAddr>().is_ok() || host == "localhost" || host.ends_with(".localhost")
 }
 
-/// A page that asks says where it is from; that must be where it asks. (Not when it is only followed to: a link to ours may
-/// be anywhere.)
+/// A browser says whether a page of ours asks, or the person before it (`none`). `same-site` is a page of another port or of
+/// a sister name, so somebody else's. Links to what is read may be anywhere, since who follows one sees it and the page does
+/// not; but a form that is sent is followed too, so that is nothing for changes. Whoever says nothing is no browser, or an
+/// old one.
+fn check_site(need: Need, headers: &HeaderMap) -> Result<(), Denied> {
+    let is_followed = headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
+    let mut sites = headers.get_all("sec-fetch-site").iter();
+    match sites.all(|site| site == "same-origin" || site == "none") || (need == Need::Reading && is_followed)
+    {
+        true => Ok(()),
+        false => deny(Refused::Origin, "a page of somebody else's has no business here"),
+    }
+}
+
+/// A page that asks says where it is from; that must be where it asks.
 fn check_origin(headers: &HeaderMap) -> Result<(), Denied> {
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let Some(origin) = origins.next() else {
-        let says =
-            |name: &str, value: &str| headers.get(name).is_some_and(|it| it.as_bytes() == value.as_bytes());
-        return match says("sec-fetch-site", "cross-site") && !says("sec-fetch-mode", "navigate") {
-            true => deny(Refused::Origin, "a page of somebody else's has no business here"),
-            false => Ok(()),
-        };
+        return Ok(());
     };
     let ours = headers.get(header::HOST).and_then(authority);
     let page = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
@@ -208,10 +202,9 @@ fn check_origin(headers: &HeaderMap) -> Result<(), Denied> {
     }
 }
 
-/// A client's value as an error text repeats it.
+/// The value of a field as a message repeats it.
 fn shown(value: &HeaderValue) -> String {
-    let text = String::from_utf8_lossy(value.as_bytes());
-    text.chars().take(80).collect::<String>().escape_debug().to_string()
+    quoting::shown(&String::from_utf8_lossy(value.as_bytes()))
 }
 
 #[cfg(test)]
@@ -277,19 +270,36 @@ mod tests {
             assert_eq!(check_origin(&headers(&fields)).is_ok(), same, "{host} {origin}");
         }
         assert!(check_origin(&headers(&[("host", "a")])).is_ok(), "no page");
-        for (site, mode, allowed) in [
-            ("cross-site", "no-cors", false),
-            ("cross-site", "cors", false),
-            ("cross-site", "navigate", true),
-            ("same-origin", "cors", true),
-            ("none", "navigate", true),
-        ] {
-            let fields = [("host", "a"), ("sec-fetch-site", site), ("sec-fetch-mode", mode)];
-            assert_eq!(check_origin(&headers(&fields)).is_ok(), allowed, "{site} {mode}");
-        }
         let twice = [("host", "a"), ("origin", "http://a"), ("origin", "http://b")];
         assert!(check_origin(&headers(&twice)).is_err());
         assert!(check_origin(&headers(&[("origin", "http://a")])).is_err(), "no host to be the same");
+    }
+
+    #[test]
+    fn a_page_of_somebody_else_is_told_apart_and_only_links_to_what_is_read_are_followed() {
+        for (site, mode, reads, changes) in [
+            ("same-origin", "cors", true, true),
+            ("same-origin", "navigate", true, true),
+            ("none", "navigate", true, true),
+            ("cross-site", "navigate", true, false),
+            ("same-site", "navigate", true, false),
+            ("cross-site", "no-cors", false, false),
+            ("cross-site", "cors", false, false),
+            ("same-site", "no-cors", false, false),
+            ("same-site", "cors", false, false),
+            ("Same-Origin", "cors", false, false),
+            ("", "cors", false, false),
+            ("something-new", "cors", false, false),
+        ] {
+            let fields = headers(&[("sec-fetch-site", site), ("sec-fetch-mode", mode)]);
+            assert_eq!(check_site(Need::Reading, &fields).is_ok(), reads, "{site} {mode}");
+            assert_eq!(check_site(Need::Changing, &fields).is_ok(), changes, "{site} {mode}");
+        }
+        for need in [Need::Reading, Need::Changing] {
+            assert!(check_site(need, &headers(&[("sec-fetch-mode", "cors")])).is_ok(), "no browser");
+            let both = [("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")];
+            assert!(check_site(need, &headers(&both)).is_err());
+        }
     }
 
     #[test]

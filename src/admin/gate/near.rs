@@ -1,24 +1,29 @@
-//! Who is near: on this machine or on a private network, and so is everybody whom proxies say it is asked for.
+//! Who is near: on this machine or on a private network, and so is everybody whom proxies say it is asked for. What
+//! a request says can only take from whoever sends it.
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{FORWARDED, HeaderMap};
+use http::header::{FORWARDED, HeaderMap, VIA};
 
 use super::{Denied, Visitor, deny};
 use crate::metrics::Refused;
+use crate::quoting::shown;
 
 /// Refuses a visitor that is not near, or for whom somebody asks that is not.
 pub(super) fn check(visitor: Visitor<'_>) -> Result<(), Denied> {
     const ADVICE: &str = "changes and looks from there want a token (--admin-token)";
-    let peer = visitor.peer.to_canonical();
-    if !is_near(peer) {
-        return deny(Refused::Peer, format!("{peer} is not a private address: {ADVICE}"));
+    if !is_near(visitor.peer) {
+        return deny(Refused::Peer, format!("{} is not a private address: {ADVICE}", visitor.peer));
     }
-    match forwarded_for(visitor.headers).find(|text| !address(text).is_some_and(is_near)) {
-        Some(text) => {
-            let shown = text.chars().take(80).collect::<String>();
-            let shown = shown.escape_debug();
-            deny(Refused::Peer, format!("a proxy asks for '{shown}', no private address: {ADVICE}"))
+    if let Some(text) = forwarded_for(visitor.headers).find(|text| !address(text).is_some_and(is_near)) {
+        let text = shown(&text);
+        return deny(Refused::Peer, format!("a proxy asks for '{text}', no private address: {ADVICE}"));
+    }
+    // Whom such a proxy names may be whom its client has named: not all that add the one field add the others.
+    match visitor.headers.get(VIA) {
+        Some(via) => {
+            let via = shown(&String::from_utf8_lossy(via.as_bytes()));
+            deny(Refused::Peer, format!("a proxy ('Via: {via}') asks for anybody: {ADVICE}"))
         }
         None => Ok(()),
     }
@@ -81,8 +86,8 @@ mod tests {
             ("2001:db8::1", false),
             ("::ffff:8.8.8.8", false),
         ] {
-            let visitor = Visitor { peer: peer.parse().unwrap(), headers: &HeaderMap::new() };
-            assert_eq!(check(visitor).is_ok(), near, "{peer}");
+            let (peer, headers) = (peer.parse().unwrap(), HeaderMap::new());
+            assert_eq!(check(Visitor::new(peer, &headers)).is_ok(), near, "{peer}");
         }
     }
 
@@ -106,8 +111,23 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(name, HeaderValue::from_static(value));
-            let visitor = Visitor { peer: IpAddr::from([10, 0, 0, 9]), headers: &headers };
+            let visitor = Visitor::new(IpAddr::from([10, 0, 0, 9]), &headers);
             assert_eq!(check(visitor).is_ok(), near, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_says_that_it_is_there_is_not_believed_for_whom() {
+        for named in [None, Some("10.0.0.1"), Some("203.0.113.1")] {
+            let mut headers = HeaderMap::new();
+            headers.insert("via", HeaderValue::from_static("1.1 proxy"));
+            if let Some(named) = named {
+                headers.insert("x-forwarded-for", HeaderValue::from_static(named));
+            }
+            let denied = check(Visitor::new(IpAddr::from([127, 0, 0, 1]), &headers)).unwrap_err();
+            let why =
+                if named == Some("203.0.113.1") { "asks for '203.0.113.1'" } else { "'Via: 1.1 proxy'" };
+            assert!(denied.reason == Refused::Peer && denied.why.contains(why), "{}", denied.why);
         }
     }
 }

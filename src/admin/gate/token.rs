@@ -10,8 +10,15 @@ const SHORTEST: usize = 16;
 /// Longest token; more would not fit into a head along with everything else.
 const LONGEST: usize = 1024;
 
-/// What admin requests must bring.
-#[derive(Clone, PartialEq, Eq)]
+/// What admin requests must bring. It cannot be compared with `==`, which would take the longer the more of it is right:
+///
+/// ```compile_fail,E0369
+/// # use ringmaster::admin::Token;
+/// # let (one, other) = (Token::new("0123456789abcdef").unwrap(), Token::new("0123456789abcdef").unwrap());
+/// one == other
+/// # ;
+/// ```
+#[derive(Clone)]
 pub struct Token(Box<str>);
 
 impl Token {

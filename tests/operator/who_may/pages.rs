@@ -1,7 +1,7 @@
 //! Visitors of one kind: a browser's pages, names that were made to point here, neighbours, proxies, replicas.
 
 use http::Method;
-use ringmaster::admin::{Call, Endpoint, Visitor};
+use ringmaster::admin::{Call, Endpoint, Need, Visitor};
 
 use super::table::headers;
 use super::{BEARER, CHANGES, Caller, MADE, NOT_MADE, TOKEN, admin_side, balancer, with_token};
@@ -42,7 +42,7 @@ fn nothing_is_changed_by_a_method_that_only_looks() {
 }
 
 /// A browser says in `Origin` from which page a POST comes, or `null` where it will not say; it has done so with every POST
-/// for years. Without `Origin` come only GET and HEAD (a link, an image), of which nothing here changes anything.
+/// for years. Without `Origin` come GET and HEAD (a link, an image), of which nothing here changes anything.
 #[test]
 fn a_page_of_somebody_else_changes_nothing_and_is_given_nothing_to_read() {
     for (server, launcher) in [balancer(""), with_token("")] {
@@ -72,6 +72,21 @@ fn a_page_of_somebody_else_changes_nothing_and_is_given_nothing_to_read() {
         for path in ["/add", "/rm"] {
             let fields = [("Host", host.as_str()), ("Sec-Fetch-Site", "cross-site"), BEARER];
             assert_eq!(caller.ask("GET", path, &fields, "").status, 405, "a link or an image");
+        }
+        // Should something between have taken `Origin` away: a form that is sent, and a script.
+        for site in ["cross-site", "same-site", "something-new"] {
+            for mode in ["navigate", "no-cors", "cors"] {
+                let says = [("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", mode)];
+                for (method, path) in CHANGES {
+                    let fields = [("Host", host.as_str()), BEARER, says[0], says[1]];
+                    let answer = caller.ask(method, path, &fields, MADE);
+                    assert_eq!(answer.status, 403, "{method} {path} by {says:?}");
+                }
+                let fields = [("Host", host.as_str()), BEARER, says[0], says[1]];
+                let status = if mode == "navigate" { 200 } else { 403 };
+                let answer = caller.ask("GET", "/_ringmaster/", &fields, "");
+                assert_eq!(answer.status, status, "the page by {says:?}");
+            }
         }
         assert_eq!((launcher.calls(), server.listed()), before);
         let own = format!("http://{host}");
@@ -145,6 +160,8 @@ fn who_comes_through_a_proxy_is_whom_it_asks_for() {
         ("X-Real-IP", "203.0.113.9"),
         ("Forwarded", "for=127.0.0.1;x=\", for=203.0.113.9"),
         ("forwarded", "FOR=203.0.113.9"),
+        // It is there, and who knows for whom.
+        ("Via", "1.1 proxy"),
     ] {
         let fields = [("Host", "localhost"), claim];
         for (method, path) in CHANGES {
@@ -156,8 +173,24 @@ fn who_comes_through_a_proxy_is_whom_it_asks_for() {
     assert_eq!(launcher.calls(), before);
     // And it takes nothing from whoever has the token.
     let (server, _launcher) = with_token("");
-    let fields = [("Host", "localhost"), ("X-Forwarded-For", "203.0.113.9"), BEARER];
+    let fields = [("Host", "localhost"), ("X-Forwarded-For", "203.0.113.9"), ("Via", "1.1 proxy"), BEARER];
     assert_eq!(Caller::of(server.address).ask("POST", "/add", &fields, NOT_MADE).status, 400);
+}
+
+/// A proxy between may add that it is there and leave out for whom, and its client may add whom it likes.
+#[test]
+fn nothing_that_is_said_of_a_client_gives_it_anything() {
+    let (server, launcher) = balancer("");
+    let before = launcher.calls();
+    let mut caller = Caller::of(server.address);
+    for named in
+        [("X-Forwarded-For", "127.0.0.1"), ("X-Real-IP", "127.0.0.1"), ("Forwarded", "for=127.0.0.1")]
+    {
+        let fields = [("Host", "localhost"), ("Via", "1.1 proxy"), named];
+        let answer = caller.ask("POST", "/add", &fields, MADE);
+        assert!(answer.status == 403 && answer.error().contains("'Via: 1.1 proxy'"), "{named:?}: {answer:?}");
+    }
+    assert_eq!(launcher.calls(), before);
 }
 
 /// What somebody at `peer` who calls us `host` is answered, endpoint by endpoint; 200 stands for all that is not refused.
@@ -165,7 +198,7 @@ fn answers(flags: &str, peer: &str, host: &str) -> Vec<(&'static str, u16)> {
     let admin = admin_side(flags);
     let headers = headers([("Host", host)].into_iter());
     let answer = |endpoint: Endpoint| {
-        let method = if endpoint.is_slow() { Method::POST } else { Method::GET };
+        let method = if endpoint.need() == Need::Changing { Method::POST } else { Method::GET };
         let visitor = Visitor::new(peer.parse().unwrap(), &headers);
         let refusal = admin.refusal(Call { endpoint, method: &method, query: None, visitor });
         (endpoint.path(), refusal.map_or(200, |reply| reply.status.as_u16()))

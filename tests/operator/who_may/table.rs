@@ -42,8 +42,8 @@ const HOSTS: [(&str, bool); 9] = [
     ("notlb.example.com", false),
 ];
 
-/// What proxies say, and whether everybody whom they name is near.
-const CLAIMS: [(Fields, bool); 9] = [
+/// What proxies say, and whether everybody for whom they may be asking is near.
+const CLAIMS: [(Fields, bool); 11] = [
     (&[], true),
     (&[("X-Forwarded-For", "10.0.0.7, ::1")], true),
     (&[("X-Forwarded-For", "203.0.113.1")], false),
@@ -53,6 +53,8 @@ const CLAIMS: [(Fields, bool); 9] = [
     (&[("X-Forwarded-For", "203.0.113.1"), ("X-Forwarded-For", "10.0.0.7")], false),
     (&[("Forwarded", "for=10.0.0.7;proto=http")], true),
     (&[("Forwarded", "for=10.0.0.7, for=\"[2001:db8::1]:99\"")], false),
+    (&[("Via", "1.1 proxy")], false),
+    (&[("Via", "1.1 proxy"), ("X-Forwarded-For", "10.0.0.7")], false),
 ];
 
 /// Where a connection can come from, and whether that is on this machine or a private network.
@@ -86,19 +88,53 @@ enum Page {
     Null,
     /// The same machine, but another port: what somebody else serves there.
     OtherPort,
+    /// None, but a browser: somebody has typed the address.
+    Person,
+    /// Another, whose link is followed or whose form is sent, by a browser that does not say its origin.
+    Followed,
+    /// Another one of the same machine or a sister name, likewise.
+    SisterFollowed,
+    /// Another, which asks by itself, likewise.
+    Asking,
+    /// Another one of the same machine or a sister name, likewise.
+    SisterAsking,
 }
 
-const PAGES: [Page; 5] = [Page::None, Page::Same, Page::Foreign, Page::Null, Page::OtherPort];
+const PAGES: [Page; 10] = [
+    Page::None,
+    Page::Same,
+    Page::Foreign,
+    Page::Null,
+    Page::OtherPort,
+    Page::Person,
+    Page::Followed,
+    Page::SisterFollowed,
+    Page::Asking,
+    Page::SisterAsking,
+];
 
 impl Page {
     fn origin(self, host: &str) -> Option<String> {
         let name = host.strip_suffix(":5000").unwrap_or(host);
         match self {
-            Page::None => None,
             Page::Same => Some(format!("http://{host}")),
             Page::Foreign => Some("http://evil.example".to_owned()),
             Page::Null => Some("null".to_owned()),
             Page::OtherPort => Some(format!("http://{name}:8080")),
+            _ => None,
+        }
+    }
+
+    /// What browsers say beside the origin; old ones do not.
+    fn site(self) -> Fields {
+        match self {
+            Page::Same => &[("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Mode", "cors")],
+            Page::Person => &[("Sec-Fetch-Site", "none"), ("Sec-Fetch-Mode", "navigate")],
+            Page::Followed => &[("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "navigate")],
+            Page::SisterFollowed => &[("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Mode", "navigate")],
+            Page::Asking => &[("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "no-cors")],
+            Page::SisterAsking => &[("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Mode", "no-cors")],
+            _ => &[],
         }
     }
 }
@@ -140,8 +176,9 @@ fn refused(ask: &Ask) -> Option<u16> {
         return Some(403);
     }
     let is_change = ask.path == "/add" || ask.path == "/rm";
-    let is_for_a_page_of_ours = matches!(ask.page, Page::None | Page::Same);
-    if (is_change && !ask.host_is_ours) || !is_for_a_page_of_ours {
+    let is_for_a_page_of_ours = matches!(ask.page, Page::None | Page::Same | Page::Person);
+    let is_followed_to_look = matches!(ask.page, Page::Followed | Page::SisterFollowed) && !is_change;
+    if (is_change && !ask.host_is_ours) || !(is_for_a_page_of_ours || is_followed_to_look) {
         return Some(403);
     }
     None
@@ -186,7 +223,7 @@ fn ask_everything(token_is_set: bool) -> (usize, usize) {
                     let origin = page.origin(host);
                     let mut fields = vec![("Host", host)];
                     fields.extend(origin.iter().map(|origin| ("Origin", origin.as_str())));
-                    fields.extend(proof.iter().chain(claim));
+                    fields.extend(page.site().iter().chain(proof).chain(claim));
                     for path in paths.concat() {
                         for method in ["GET", "HEAD", "POST", "DELETE"] {
                             let ask = Ask {
@@ -252,7 +289,8 @@ fn ask_from_everywhere(admin: &Admin, token_is_set: bool) -> usize {
                     let origin = page.origin(host);
                     let own = [("Host", host)].into_iter();
                     let own = own.chain(origin.iter().map(|origin| ("Origin", origin.as_str())));
-                    let headers = headers(own.chain(proof.iter().copied()).chain(claim.iter().copied()));
+                    let rest = page.site().iter().chain(proof).chain(claim).copied();
+                    let headers = headers(own.chain(rest));
                     for (peer, peer_is_near) in peers {
                         let is_near = peer_is_near && claim_is_near;
                         for (endpoint, path) in &endpoints {

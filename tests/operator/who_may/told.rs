@@ -3,9 +3,12 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use http::Method;
+use ringmaster::admin::{Call, Endpoint, Visitor};
 use serde_json::Value;
 
-use super::{BEARER, Caller, MADE, NOT_MADE, TOKEN, WRONG, balancer, replicas};
+use super::table::headers;
+use super::{BEARER, CHANGES, Caller, MADE, NOT_MADE, TOKEN, WRONG, admin_side, balancer, replicas};
 use crate::support::program::{command, run, signal};
 use crate::support::{Client, Program, TestServer, wait_for};
 
@@ -52,6 +55,39 @@ fn refusals_are_counted_by_reason_and_told_with_the_peer() {
         assert_eq!(counted(&metrics, reason), sent, "{reason}");
         assert!(sent > 0);
     }
+}
+
+/// From wherever it comes and whenever it is refused, before the body is read or after.
+#[test]
+fn every_refusal_is_told_in_one_form_and_an_address_in_one() {
+    let (server, _launcher) = balancer("");
+    let mut caller = Caller::of(server.address);
+    let here = [("Host", "localhost")];
+    for (method, path) in CHANGES {
+        let told = format!("{method} {path} from 127.0.0.1: ");
+        wait_for("the refusal to be told", || {
+            assert_eq!(caller.ask(method, path, &here, NOT_MADE).status, 400);
+            let events = caller.ask("GET", "/_ringmaster/events", &here, "").json();
+            refusals(&events).iter().any(|text| text.starts_with(&told) && text.contains("at least 1, not 0"))
+        });
+    }
+    // A socket for both kinds of addresses tells those of the old kind in the words of the new.
+    let admin = admin_side("");
+    let headers = headers(here.into_iter());
+    let call = |peer: &str, endpoint, method| {
+        let visitor = Visitor::new(peer.parse().unwrap(), &headers);
+        Call { endpoint, method, query: None, visitor }
+    };
+    let far = call("::ffff:203.0.113.9", Endpoint::Add, &Method::POST);
+    let told = admin.refusal(far).unwrap().body;
+    assert!(told.contains("203.0.113.9 is not") && !told.contains("ffff"), "{told}");
+    let near = call("::ffff:127.0.0.1", Endpoint::Add, &Method::POST);
+    assert_eq!(admin.change(near, NOT_MADE.as_bytes()).status.as_u16(), 400);
+    let events = admin.look(call("127.0.0.1", Endpoint::Events, &Method::GET)).body;
+    let texts = refusals(&serde_json::from_str(&events).unwrap());
+    assert_eq!(texts.len(), 2, "{texts:?}");
+    assert!(texts[0].starts_with("POST /add from 203.0.113.9: "), "{texts:?}");
+    assert!(texts[1].starts_with("POST /add from 127.0.0.1: "), "{texts:?}");
 }
 
 #[test]
