@@ -23,18 +23,20 @@ const EVERY: u64 = 5;
 /// Readings of each replica that are kept, which span a minute.
 const READINGS: usize = 13;
 
-/// What happened in one second; of several that were missed together, the mean.
+/// What happened in one second, or in several that had to be read together.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Sample {
-    /// Seconds since the start.
+    /// Seconds since the start, at its end.
     pub second: u64,
+    /// How many seconds it is of: 1, or more after some in which nothing was read.
+    pub span: u64,
     /// Requests that were answered, by replicas or in their place.
     pub requests: u64,
     /// Those of them whose answer was a 5xx.
     pub errors: u64,
     /// Requests that were tried again elsewhere.
     pub retries: u64,
-    /// The time within which half of them were answered.
+    /// The time within which half of them were answered to the end.
     pub p50: Option<Duration>,
     /// The same of 99 in 100.
     pub p99: Option<Duration>,
@@ -150,13 +152,15 @@ impl Book {
     fn sample(&mut self, second: u64, sums: Sums) {
         let lately = sums.durations.since(&self.last.durations);
         let span = second.saturating_sub(self.second).max(1);
-        let each = |now: u64, before: u64| now.saturating_sub(before).div_ceil(span);
         self.second = second;
+        // Counts stay whole, whatever the span: a mean of few requests over many seconds would be rounded to nothing, or
+        // to more than there were.
         let sample = Sample {
             second,
-            requests: each(sums.requests(), self.last.requests()),
-            errors: each(sums.classes[4], self.last.classes[4]),
-            retries: each(sums.retries, self.last.retries),
+            span,
+            requests: sums.requests().saturating_sub(self.last.requests()),
+            errors: sums.classes[4].saturating_sub(self.last.classes[4]),
+            retries: sums.retries.saturating_sub(self.last.retries),
             p50: lately.quantile(0.5),
             p99: lately.quantile(0.99),
         };
@@ -203,11 +207,12 @@ mod tests {
         let second = history.after(1)[0];
         assert_eq!((second.second, second.requests, second.errors, second.retries), (2, 0, 0, 1));
         assert_eq!((second.p50, second.p99), (None, None));
-        // Three seconds that were slept through.
-        (0..8).for_each(|_| fleet.metrics().own().answered(StatusCode::OK, Duration::ZERO));
+        assert_eq!((first.span, second.span), (1, 1));
+        // Three seconds that were slept through: one sample of four, in which nothing is lost or made up.
+        (0..9).for_each(|_| fleet.metrics().own().answered(StatusCode::OK, Duration::ZERO));
         history.take(&fleet, 6, Instant::now());
         let late = history.after(2)[0];
-        assert_eq!((late.second, late.requests, history.second()), (6, 2, 6));
+        assert_eq!((late.second, late.span, late.requests, history.second()), (6, 4, 9, 6));
     }
 
     #[test]

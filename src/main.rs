@@ -58,7 +58,9 @@ fn main() -> ExitCode {
 
 fn serve(settings: &Settings) -> ExitCode {
     let from_environment = || env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
-    let filter = settings.log.clone().unwrap_or_else(from_environment);
+    let mut settings = settings.clone();
+    // Kept, so that the status tells it.
+    let filter = settings.log.get_or_insert_with(from_environment).clone();
     env_logger::Builder::new()
         // What goes wrong in there is told by the front, in words that say what it means.
         .filter_module("tiny_http", log::LevelFilter::Off)
@@ -85,7 +87,6 @@ fn serve(settings: &Settings) -> ExitCode {
     if let Err(error) = ctrlc::set_handler(on_signal) {
         return fail(&format!("cannot wait for signals: {error}"), 1);
     }
-    let mut settings = settings.clone();
     let mut socket = None;
     if let Some((inherited, replicas)) = succession::inherited() {
         (socket, settings.replicas) = (Some(inherited), replicas);

@@ -328,7 +328,7 @@ fn counter(
         history: records.history.as_ref().map(|(history, _)| history.clone()),
         access_log: access_log.clone(),
         rules: settings.rules.clone(),
-        settings: settings.in_force.clone(),
+        settings: settings.in_force(),
         shutdown: shutdown.clone(),
     });
     let (metrics, journal) = (fleet.metrics().clone(), records.journal.clone());

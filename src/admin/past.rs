@@ -20,6 +20,8 @@ pub(super) struct Past {
 #[derive(Serialize)]
 struct Entry {
     second: u64,
+    /// How many seconds it is of.
+    span: u64,
     requests: u64,
     errors: u64,
     retries: u64,
@@ -45,7 +47,7 @@ impl Past {
 
 impl Entry {
     fn of(sample: Sample) -> Entry {
-        let Sample { second, requests, errors, retries, p50, p99 } = sample;
-        Entry { second, requests, errors, retries, p50_ms: p50.map(ms), p99_ms: p99.map(ms) }
+        let Sample { second, span, requests, errors, retries, p50, p99 } = sample;
+        Entry { second, span, requests, errors, retries, p50_ms: p50.map(ms), p99_ms: p99.map(ms) }
     }
 }

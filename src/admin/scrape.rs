@@ -92,7 +92,7 @@ fn attempts(text: &mut Text, replicas: &[Replica]) {
     let mut family = text.family(
         "ringmaster_attempt_failures_total",
         Kind::Counter,
-        "Attempts at a replica that brought no answer.",
+        "Attempts at a replica that brought no answer, or not the whole of it.",
     );
     for replica in replicas {
         for why in Miscarriage::ALL {

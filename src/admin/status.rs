@@ -59,7 +59,7 @@ struct Totals {
     answers: Option<Classes>,
     retries: u64,
     in_flight: usize,
-    /// Requests that wait for a worker.
+    /// Requests that wait for a thread, of whatever kind.
     queued: usize,
     /// Clients that are connected, as far as that is known.
     connections: Option<u64>,
@@ -88,7 +88,7 @@ struct Entry {
     name: String,
     ring_id: u32,
     state: &'static str,
-    /// Since when it is in that state.
+    /// Since when it is in that state; one that has failed begins anew when it is found to be in a crash loop.
     since: String,
     since_ms: u64,
     address: Option<SocketAddr>,
@@ -104,7 +104,7 @@ struct Entry {
     /// Requests that it answered.
     requests: Option<u64>,
     answers: Option<Classes>,
-    /// Attempts at it that brought no answer.
+    /// Attempts at it that brought no answer, or not the whole of it.
     errors: u64,
     /// Requests that were tried elsewhere after it.
     retries: u64,
@@ -122,7 +122,7 @@ struct Entry {
     last_error: Option<String>,
 }
 
-/// How long the replica took lately until its answers began.
+/// How long the replica took lately from being chosen until its answers began. (The history has whole answers.)
 #[derive(Serialize)]
 struct Latency {
     /// What "lately" is: a minute, or less if it is not there for so long.
@@ -202,12 +202,7 @@ impl Totals {
             answers: is_measured.then(|| Classes::of(sums.classes)),
             retries: sums.retries,
             in_flight: replicas.iter().map(|replica| replica.in_flight).sum(),
-            queued: metrics
-                .queues()
-                .iter()
-                .filter(|(name, _)| *name != "changes")
-                .map(|(_, waiting)| waiting)
-                .sum(),
+            queued: metrics.queues().iter().map(|(_, waiting)| waiting).sum(),
             connections: metrics.connections(),
             refused: Refused::ALL.into_iter().map(|why| (why.as_str(), metrics.refusals(why))).collect(),
             access_log_dropped: access_log.as_ref().map(|log| log.dropped()),

@@ -81,7 +81,7 @@ pub(super) fn access_log(given: &Given) -> Result<Option<Format>, String> {
 }
 
 /// All settings as they were given, or their defaults, for people; but not the token.
-pub(super) fn in_force(given: &Given) -> Vec<(&'static str, String)> {
+pub(super) fn texts(given: &Given) -> Vec<(&'static str, String)> {
     let value = |name| match name {
         "admin-token" if given.is_given(name) => "(set)".to_owned(),
         "admin-token" => "(not set)".to_owned(),

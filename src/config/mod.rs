@@ -5,6 +5,7 @@
 //! is allowed.
 
 mod administration;
+mod in_force;
 mod launching;
 mod options;
 mod routing;
@@ -103,8 +104,8 @@ pub struct Settings {
     pub access_log: Option<Format>,
     /// Whether requests are counted and timed.
     pub measures: bool,
-    /// Every setting as a text, for people; but not the token.
-    pub in_force: Vec<(&'static str, String)>,
+    /// Every setting as the text that was given, or its default; but not the token. See [`Settings::in_force`].
+    pub given: Vec<(&'static str, String)>,
     /// What is logged; `None` leaves it to `RUST_LOG`.
     pub log: Option<String>,
 }
@@ -255,7 +256,7 @@ fn settings(given: &Given) -> Result<Settings, String> {
         rules: administration::rules(given)?,
         access_log: administration::access_log(given)?,
         measures: given.choice("metrics", &[("on", true), ("off", false)])?,
-        in_force: administration::in_force(given),
+        given: administration::texts(given),
         log: log_filter(given)?,
     })
 }

@@ -153,6 +153,30 @@ fn a_bad_value_is_one_line_that_names_flag_value_and_what_is_allowed() {
 }
 
 #[test]
+fn what_is_in_force_says_what_auto_came_to() {
+    let in_force = |settings: &Settings, names: &[&str]| {
+        let all: std::collections::HashMap<_, _> = settings.in_force().into_iter().collect();
+        names.iter().map(|name| all[name].clone()).collect::<Vec<String>>().join(", ")
+    };
+    let left = ["slots", "virtual-servers", "max-replicas", "replica-404", "replicas"];
+    for (line, values) in [
+        ("", "auto (512), auto (9), auto (56), auto (map), 3"),
+        ("--max-replicas 2 --slots 64 --replica-404 pass", "64, auto (9), 2, pass, 2"),
+        ("--scheme rendezvous", "auto (none), auto (none), auto (256), auto (map), 3"),
+        ("--launcher static --backends a:1,b:1", "auto (512), auto (9), auto (56), auto (pass), 2"),
+    ] {
+        assert_eq!(in_force(&serve(line, &[]), &left), values, "{line}");
+    }
+    let mut settings = serve("--admin-token long-enough-to-be-one", &[]);
+    let most = settings.front.most_connections();
+    assert_eq!(in_force(&settings, &["max-connections"]), format!("auto ({most})"));
+    assert_eq!(in_force(&settings, &["admin-token", "log-level", "queue"]), "(set), info, 1024");
+    settings.log = Some("warn,ringmaster=debug".to_owned());
+    assert_eq!(in_force(&settings, &["log-level"]), "warn,ringmaster=debug");
+    assert_eq!(in_force(&serve("--max-connections 100", &[]), &["max-connections"]), "100");
+}
+
+#[test]
 fn other_commands_and_texts() {
     assert!(matches!(
         read("ring --replicas 5 --json", &[]),

@@ -33,7 +33,7 @@ pub fn status(remote: &Remote, as_json: bool) -> Result<String, String> {
             let status = remote.status()?;
             let mut lines = view::header(remote.address(), &status, None);
             lines.push(String::new());
-            lines.extend(view::replicas(&status, view::Rates::Never));
+            lines.extend(view::replicas(&status, view::Rates::Never, None));
             Ok(lines.join("\n") + "\n")
         }
     }

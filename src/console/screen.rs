@@ -2,12 +2,13 @@
 //!
 //! How large a terminal is can only be asked in ways that are closed to safe code. So nothing depends on it: lines
 //! are not wrapped but cut by the terminal itself, each goes to a row by its number, and rows beyond the last fall onto
-//! that, where at the end the footer stays. `LINES` and `COLUMNS`, if exported, are believed.
+//! that, where at the end the footer stays. `LINES` and `COLUMNS`, if exported, are believed; what is shown is made to fit
+//! the width that nearly every terminal has where they say nothing.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use super::table;
+use super::{table, text};
 
 /// To the other screen, without a cursor and without wrapping.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J";
@@ -22,6 +23,9 @@ const CLEAR: &str = "\x1b[K\x1b[999G\x1b[K";
 
 const FOOTER: &str = "each second; Ctrl-C ends";
 
+/// How wide a terminal is taken for that does not say.
+const USUAL_WIDTH: usize = 80;
+
 /// What is known about where frames go.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
@@ -31,6 +35,13 @@ pub struct Window {
     pub lines: Option<usize>,
     /// Characters in a row, if known.
     pub columns: Option<usize>,
+}
+
+impl Window {
+    /// How wide lines may be; no matter where there is no terminal.
+    pub(super) fn width(self) -> Option<usize> {
+        self.is_terminal.then(|| self.columns.unwrap_or(USUAL_WIDTH))
+    }
 }
 
 /// What is shown at a time.
@@ -76,13 +87,15 @@ impl<W: Write> Drop for Screen<W> {
 }
 
 fn drawn(frame: Frame, window: Window) -> String {
-    let is_warned = frame.warning.is_some();
-    let lines: Vec<String> = frame.warning.into_iter().chain(frame.lines).collect();
+    let broken = |text: String| text::wrap(&text, window.width().unwrap_or(USUAL_WIDTH));
+    let warning: Vec<String> = frame.warning.map(broken).unwrap_or_default();
+    let warned = warning.len();
+    let lines: Vec<String> = warning.into_iter().chain(frame.lines).collect();
     let rows = window.lines.map(|lines| lines.saturating_sub(1).max(1));
     let lines = table::fit(lines, rows, window.columns);
     let mut text = String::new();
     for (k, line) in lines.iter().map(String::as_str).chain([FOOTER]).enumerate() {
-        let (begin, end) = if k == 0 && is_warned { (REVERSED, NORMAL) } else { ("", "") };
+        let (begin, end) = if k < warned.min(lines.len()) { (REVERSED, NORMAL) } else { ("", "") };
         // Writing to a string cannot fail.
         let _ = write!(text, "\x1b[{};1H{begin}{line}{end}{CLEAR}", k + 1);
     }
@@ -123,6 +136,11 @@ mod tests {
         let rows = "\x1b[1;1H\x1b[7mold\x1b[0m|\x1b[2;1Hone|\x1b[3;1Htwo|\x1b[4;1Hthree|";
         let end = format!("\x1b[5;1H{FOOTER}|\x1b[J");
         assert_eq!(shown(window, frame(Some("old"))), format!("{ENTER}{rows}{end}{LEAVE}"));
+        // A long warning goes on in the next row.
+        let long = shown(Window { columns: Some(10), ..window }, frame(Some("old, and that is why")));
+        let begin =
+            "\x1b[1;1H\x1b[7mold, and\x1b[0m|\x1b[2;1H\x1b[7m  that is\x1b[0m|\x1b[3;1H\x1b[7m  why\x1b[0m|";
+        assert!(long.starts_with(&format!("{ENTER}{begin}\x1b[4;1Hone|")), "{long:?}");
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 use super::text;
 
+/// What stands between two columns.
+const GAP: &str = "  ";
+
 /// A table that is filled row by row.
 pub(super) struct Table {
     columns: Vec<Column>,
@@ -30,6 +33,22 @@ impl Table {
         Table { columns, rows: Vec::new() }
     }
 
+    /// Takes columns out, those of `least` in its order, until the lines are no wider than `width`; tells which.
+    pub(super) fn narrow(&mut self, width: usize, least: &[&'static str]) -> Vec<&'static str> {
+        let mut gone = Vec::new();
+        for title in least {
+            if self.widths().iter().sum::<usize>() + GAP.len() * (self.columns.len() - 1) <= width {
+                break;
+            }
+            if let Some(k) = self.columns.iter().position(|column| column.title() == *title) {
+                self.columns.remove(k);
+                self.rows.iter_mut().for_each(|row| drop(row.remove(k)));
+                gone.push(*title);
+            }
+        }
+        gone
+    }
+
     /// Adds a row with a cell for each column.
     pub(super) fn push(&mut self, row: Vec<String>) {
         debug_assert_eq!(row.len(), self.columns.len());
@@ -39,20 +58,25 @@ impl Table {
     /// The titles and the rows in the order in which they came, without blanks at the end.
     pub(super) fn lines(&self) -> Vec<String> {
         let titles: Vec<String> = self.columns.iter().map(|column| column.title().to_owned()).collect();
-        let width = |k: usize| {
-            let cells = self.rows.iter().filter_map(|row| row.get(k));
-            cells.chain(&titles[k..=k]).map(|cell| cell.chars().count()).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
+        let widths = self.widths();
         let line = |row: &Vec<String>| {
             let cells =
                 row.iter().zip(&self.columns).zip(&widths).map(|((cell, column), width)| match column {
                     Column::Left(_) => format!("{cell:<width$}"),
                     Column::Right(_) => format!("{cell:>width$}"),
                 });
-            cells.collect::<Vec<String>>().join("  ").trim_end().to_owned()
+            cells.collect::<Vec<String>>().join(GAP).trim_end().to_owned()
         };
         [&titles].into_iter().chain(&self.rows).map(line).collect()
+    }
+
+    /// How wide each column is.
+    fn widths(&self) -> Vec<usize> {
+        let width = |(k, column): (usize, &Column)| {
+            let cells = self.rows.iter().filter_map(|row| row.get(k));
+            cells.map(|cell| cell.chars().count()).chain([column.title().len()]).max().unwrap_or(0)
+        };
+        self.columns.iter().enumerate().map(width).collect()
     }
 }
 
@@ -93,6 +117,24 @@ mod tests {
                 "ü                 -  -",
             ]
         );
+    }
+
+    #[test]
+    fn columns_go_in_their_order_until_the_rest_fits() {
+        let narrowed = |width| {
+            let columns = [Column::Left("NAME"), Column::Right("N"), Column::Left("WHY")];
+            let mut table = Table::new(columns.to_vec());
+            table.push(["a-name", "1000", "because"].map(str::to_owned).to_vec());
+            let gone = table.narrow(width, &["OTHER", "N", "WHY"]);
+            (gone, table.lines())
+        };
+        let (gone, lines) = narrowed(21);
+        assert_eq!((gone, lines[1].as_str()), (vec![], "a-name  1000  because"));
+        let (gone, lines) = narrowed(20);
+        assert_eq!((gone, lines), (vec!["N"], vec!["NAME    WHY".to_owned(), "a-name  because".to_owned()]));
+        // What must stay stays, and is cut elsewhere.
+        let (gone, lines) = narrowed(3);
+        assert_eq!((gone, lines), (vec!["N", "WHY"], vec!["NAME".to_owned(), "a-name".to_owned()]));
     }
 
     #[test]

@@ -38,6 +38,33 @@ pub(super) fn cut(text: &str, most: usize) -> String {
     }
 }
 
+/// A text in lines of at most `width` characters, broken at blanks where it has any; all but the first begin with two.
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+    const INDENT: usize = 2;
+    let (mut lines, mut rest) = (Vec::new(), text.to_owned());
+    // A line that has room for nothing but what it begins with would never end.
+    let width = width.max(2 * INDENT + 1);
+    while let Some((end, _)) = rest.char_indices().nth(width) {
+        let indented = if lines.is_empty() { 0 } else { INDENT };
+        // A blank right behind the line will do.
+        let next = end + rest[end..].chars().next().map_or(0, char::len_utf8);
+        let at = rest[indented..next].rfind(' ').map_or(end, |at| at + indented);
+        let at = if rest[..at].trim().is_empty() { end } else { at };
+        lines.push(rest[..at].trim_end().to_owned());
+        rest = format!("{:INDENT$}{}", "", rest[at..].trim_start());
+    }
+    lines.push(rest);
+    lines
+}
+
+/// Lines that are no wider than `width`, if that matters.
+pub(super) fn broken(lines: Vec<String>, width: Option<usize>) -> Vec<String> {
+    match width {
+        Some(width) => lines.iter().flat_map(|line| wrap(line, width)).collect(),
+        None => lines,
+    }
+}
+
 /// What was measured, or the sign that it was not.
 pub(super) fn or_dash<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
@@ -132,6 +159,21 @@ mod tests {
             assert_eq!(cut(text, 3), cut_to_3);
         }
         assert_eq!(cut("abc", 0), "…");
+    }
+
+    #[test]
+    fn what_is_long_is_broken_at_blanks_and_nothing_is_lost() {
+        for (text, lines) in [
+            ("", vec![""]),
+            ("seven c", vec!["seven c"]),
+            ("four and more of it", vec!["four", "  and", "  more", "  of it"]),
+            ("1234567 9", vec!["1234567", "  9"]),
+            ("12345678901234", vec!["1234567", "  89012", "  34"]),
+            ("äöü äöüäöüäöü", vec!["äöü", "  äöüäö", "  üäöü"]),
+        ] {
+            assert_eq!(wrap(text, 7), lines, "{text}");
+        }
+        assert_eq!(wrap("abcdef", 0), ["abcde", "  f"]);
     }
 
     #[test]

@@ -60,7 +60,7 @@ fn show(
     let mut trouble = None;
     loop {
         let warning = trouble.take().map(|why: String| shown.stale(&why, Instant::now()));
-        screen.show(Frame { warning, lines: shown.lines(address) })?;
+        screen.show(Frame { warning, lines: shown.lines(address, window.width()) })?;
         select! {
             recv(stop) -> _ => return Ok(()),
             recv(answers) -> answer => match answer {
@@ -107,14 +107,14 @@ impl Shown {
         self.since = now;
     }
 
-    fn lines(&self, address: SocketAddr) -> Vec<String> {
+    fn lines(&self, address: SocketAddr, width: Option<usize>) -> Vec<String> {
         let Answer { status, events } = &self.latest;
-        let mut lines = view::header(address, status, self.before.as_ref());
+        let mut lines = text::broken(view::header(address, status, self.before.as_ref()), width);
         lines.push(String::new());
-        lines.extend(view::replicas(status, Rates::Since(self.before.as_ref())));
+        lines.extend(view::replicas(status, Rates::Since(self.before.as_ref()), width));
         if !events.is_empty() {
             lines.extend([String::new(), "last events (UTC)".to_owned()]);
-            lines.extend(events.iter().cloned());
+            lines.extend(text::broken(events.clone(), width));
         }
         lines
     }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     fn traffic(shown: &Shown) -> String {
-        shown.lines(([127, 0, 0, 1], 1).into())[2].split(',').next().unwrap().to_owned()
+        shown.lines(([127, 0, 0, 1], 1).into(), None)[2].split(',').next().unwrap().to_owned()
     }
 
     #[test]
@@ -156,6 +156,20 @@ mod tests {
         assert_eq!(traffic(&shown), "150 requests");
         shown.take(answer("b", 14_000, 155), now);
         assert_eq!(traffic(&shown), "155 requests (5.0/s)");
+    }
+
+    #[test]
+    fn nothing_is_wider_than_the_screen_and_nothing_of_it_is_lost() {
+        let mut latest = answer("a", 1000, 10);
+        latest.events =
+            vec!["15:20:03  failed server_1: ".to_owned() + &"a long reason ".repeat(10) + "ends"];
+        let shown = Shown { latest, before: None, since: Instant::now() };
+        let lines = shown.lines(([127, 0, 0, 1], 1).into(), Some(80));
+        assert!(lines.iter().all(|line| line.chars().count() <= 80), "{lines:?}");
+        assert!(
+            lines.join(" ").contains("- connections") && lines.last().unwrap().ends_with("ends"),
+            "{lines:?}"
+        );
     }
 
     #[test]

@@ -10,6 +10,22 @@ use super::text::{self, or_dash};
 /// How much of an error is repeated.
 const SHOWN: usize = 300;
 
+/// Columns that go where there is no room for all, the first of them first. A heartbeat that is missed is told below the
+/// table as well.
+const SPARED: [&str; 11] = [
+    "SHARE",
+    "SINCE",
+    "REQUESTS",
+    "BEGIN-P50",
+    "HEARTBEAT",
+    "RELAUNCHES",
+    "ERRORS",
+    "5XX",
+    "IN-FLIGHT",
+    "REQ/S",
+    "BEGIN-P99",
+];
+
 /// Whether a table has rates.
 #[derive(Clone, Copy)]
 pub(super) enum Rates<'a> {
@@ -69,9 +85,19 @@ fn traffic(status: &Status, before: Option<&Status>) -> String {
     )
 }
 
-/// The table of replicas, and below it what is wrong with those that are not well.
-pub(super) fn replicas(status: &Status, rates: Rates<'_>) -> Vec<String> {
-    let replicas = status.replicas.as_deref().unwrap_or_default();
+/// The table of replicas, and below it what is wrong with those that are not well, in lines that are no wider than `width`.
+pub(super) fn replicas(status: &Status, rates: Rates<'_>, width: Option<usize>) -> Vec<String> {
+    let mut lines = table(status, rates, width);
+    let notes: Vec<String> = status.replicas.iter().flatten().filter_map(note).collect();
+    if !notes.is_empty() {
+        lines.push(String::new());
+        lines.extend(text::broken(notes, width));
+    }
+    lines
+}
+
+/// Where the table is too wide it goes without the columns that can be spared best, and says so.
+fn table(status: &Status, rates: Rates<'_>, width: Option<usize>) -> Vec<String> {
     let mut columns = vec![
         Column::Left("NAME"),
         Column::Left("STATE"),
@@ -82,17 +108,19 @@ pub(super) fn replicas(status: &Status, rates: Rates<'_>) -> Vec<String> {
     if matches!(rates, Rates::Since(_)) {
         columns.push(Column::Right("REQ/S"));
     }
-    columns.extend(["REQUESTS", "5XX", "ERRORS", "P50", "P99"].map(Column::Right));
+    columns.extend(["REQUESTS", "5XX", "ERRORS", "BEGIN-P50", "BEGIN-P99"].map(Column::Right));
     columns.extend([Column::Left("HEARTBEAT"), Column::Right("RELAUNCHES")]);
     let mut table = Table::new(columns);
-    for replica in replicas {
+    for replica in status.replicas.iter().flatten() {
         table.push(row(replica, status, rates));
     }
+    let Some(width) = width else {
+        return table.lines();
+    };
+    let gone = table.narrow(width, &SPARED);
     let mut lines = table.lines();
-    let notes: Vec<String> = replicas.iter().filter_map(note).collect();
-    if !notes.is_empty() {
-        lines.push(String::new());
-        lines.extend(notes);
+    if !gone.is_empty() {
+        lines.extend(text::wrap(&format!("left out at {width} columns: {}", gone.join(", ")), width));
     }
     lines
 }
@@ -208,17 +236,17 @@ mod tests {
     #[test]
     fn a_status_is_a_header_and_a_table() {
         let mut lines = header(address(), &example(), None);
-        lines.extend(replicas(&example(), Rates::Never));
+        lines.extend(replicas(&example(), Rates::Never, None));
         assert_eq!(
             lines.join("\n"),
             r"ringmaster 0.1.0 at 127.0.0.1:5000, up 1m0s
 1 of 3 serving, policy hash, scheme even
 1234 requests, 4 answered 5xx, 2 retries, 1 in flight, 0 queued, - connections
 PANIC: most replicas have failed together; some of them are in the ring all the same
-NAME                   STATE       SINCE  SHARE  IN-FLIGHT  REQUESTS  5XX  ERRORS    P50    P99  HEARTBEAT   RELAUNCHES
-server_1               serving       59s  33.3%          1       411    1       3  0.6ms  4.2ms  good 0.8ms           1
-a-name-of-some-length  crash loop  3m12s   0.0%          0     12000    0      44      -      -  missed 3x           17
-server_3               starting        -      -          -         -    -       -      -      -  -                    -
+NAME                   STATE       SINCE  SHARE  IN-FLIGHT  REQUESTS  5XX  ERRORS  BEGIN-P50  BEGIN-P99  HEARTBEAT   RELAUNCHES
+server_1               serving       59s  33.3%          1       411    1       3      0.6ms      4.2ms  good 0.8ms           1
+a-name-of-some-length  crash loop  3m12s   0.0%          0     12000    0      44          -          -  missed 3x           17
+server_3               starting        -      -          -         -    -       -          -          -  -                    -
 
 a-name-of-some-length: it ended:\n\u{1b}[31mno memory; 5 failures in a row; next try in 8s"
         );
@@ -248,10 +276,33 @@ a-name-of-some-length: it ended:\n\u{1b}[31mno memory; 5 failures in a row; next
 
     /// The column of rates; the only two words in a cell before it are those of the second state.
     fn requests_per_second(after: &Status, before: Option<&Status>) -> Vec<String> {
-        let lines = replicas(after, Rates::Since(before));
+        let lines = replicas(after, Rates::Since(before), None);
         let cell =
             |line: &String| line.replace("crash loop", "crash").split_whitespace().nth(5).unwrap().to_owned();
         lines[..4].iter().map(cell).collect()
+    }
+
+    #[test]
+    fn what_is_shown_on_80_columns_is_whole() {
+        let lines = replicas(&example(), Rates::Since(None), Some(80));
+        assert_eq!(
+            lines.join("\n"),
+            r"NAME                   STATE       IN-FLIGHT  REQ/S  5XX  ERRORS  BEGIN-P99
+server_1               serving             1      -    1       3      4.2ms
+a-name-of-some-length  crash loop          0      -    0      44          -
+server_3               starting            -      -    -       -          -
+left out at 80 columns: SHARE, SINCE, REQUESTS, BEGIN-P50, HEARTBEAT, RELAUNCHES
+
+a-name-of-some-length: it ended:\n\u{1b}[31mno memory; 5 failures in a row; next
+  try in 8s"
+        );
+        let wide = replicas(&example(), Rates::Since(None), Some(200)).join("\n");
+        assert!(wide.contains("SHARE") && !wide.contains("left out"), "{wide}");
+        // With the longest legal name, who it is and how it is are left.
+        let long = json!({"replicas": [{"name": "x".repeat(63), "state": "crash loop", "errors": 1}]});
+        let lines = replicas(&status(long), Rates::Since(None), Some(80));
+        assert!(lines[1].ends_with("x  crash loop"), "{lines:?}");
+        assert!(lines.iter().all(|line| line.chars().count() <= 80), "{lines:?}");
     }
 
     #[test]
@@ -265,7 +316,7 @@ a-name-of-some-length: it ended:\n\u{1b}[31mno memory; 5 failures in a row; next
                 "- requests, - answered 5xx, - retries, - in flight, - queued, - connections",
             ]
         );
-        let lines = replicas(&said, Rates::Since(None));
+        let lines = replicas(&said, Rates::Since(None), None);
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>(), ["-"; 13]);
     }
@@ -275,7 +326,7 @@ a-name-of-some-length: it ended:\n\u{1b}[31mno memory; 5 failures in a row; next
         let names = ["x".repeat(63), "y".repeat(100_000), "\u{1b}[2J\u{9b}H\n".to_owned()];
         let entries: Vec<Value> =
             names.iter().map(|name| json!({"name": name, "state": "serving"})).collect();
-        let lines = replicas(&status(json!({ "replicas": entries })), Rates::Never);
+        let lines = replicas(&status(json!({ "replicas": entries })), Rates::Never, None);
         let column = |line: &str| line.chars().position(|c| c == ' ').unwrap();
         assert_eq!(lines[1..3].iter().map(|line| column(line)).collect::<Vec<_>>(), [63, 63]);
         assert!(lines[3].starts_with(r"\u{1b}[2J\u{9b}H\n "), "{}", lines[3]);
@@ -286,6 +337,6 @@ a-name-of-some-length: it ended:\n\u{1b}[31mno memory; 5 failures in a row; next
     fn a_heartbeat_that_is_missed_is_explained_while_the_replica_still_serves() {
         let said = status(json!({"replicas": [{"name": "a", "state": "serving",
             "heartbeat": {"result": "missed", "streak": 1, "why": "timeout"}, "last_error": "old"}]}));
-        assert_eq!(replicas(&said, Rates::Never).last().unwrap(), "a: timeout");
+        assert_eq!(replicas(&said, Rates::Never, None).last().unwrap(), "a: timeout");
     }
 }

@@ -200,7 +200,7 @@ pub(super) fn room_for_connections(workers: usize) -> usize {
 
 /// Lets the process have as many descriptors as the system allows: each client takes two, and tiny_http does not
 /// survive their running out.
-fn raise_descriptor_limit() {
+pub(super) fn raise_descriptor_limit() {
     match getrlimit(Resource::RLIMIT_NOFILE) {
         Ok((soft, hard)) if soft < hard => {
             if let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {

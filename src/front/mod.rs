@@ -101,6 +101,16 @@ pub struct Settings {
     pub max_connections: Option<usize>,
 }
 
+impl Settings {
+    /// How many connections there may be at a time; the limit of descriptors is raised first, which this may depend on.
+    pub fn most_connections(&self) -> usize {
+        self.max_connections.unwrap_or_else(|| {
+            listener::raise_descriptor_limit();
+            listener::room_for_connections(self.workers)
+        })
+    }
+}
+
 /// The open front.
 pub struct Front {
     listener: Arc<Listener>,
@@ -139,12 +149,7 @@ impl Front {
             move || asked.is_lost(),
             move || told.reopen(),
         )?;
-        let limits = Limits {
-            head_timeout: settings.head_timeout,
-            most: settings
-                .max_connections
-                .unwrap_or_else(|| listener::room_for_connections(settings.workers)),
-        };
+        let limits = Limits { head_timeout: settings.head_timeout, most: settings.most_connections() };
         let is_counted = settings.side != Side::Admin;
         let count = Box::new(move |connections| {
             if is_counted {

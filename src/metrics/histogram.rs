@@ -103,9 +103,13 @@ impl Reading {
     }
 
     /// The time within which the part `q` (0 to 1) of them was done; `None` while nothing was counted. It lies in the right
-    /// bucket, at a place that takes its durations for spread evenly; beyond the last bound it is that bound.
+    /// bucket, at a place that takes its durations for spread evenly; beyond the last bound it is that bound. Of a single
+    /// one it is the time that this took.
     pub fn quantile(&self, q: f64) -> Option<Duration> {
         let count = self.count();
+        if count == 1 && self.sum_is_of_its_bucket() {
+            return Some(Duration::from_nanos(self.sum_ns));
+        }
         let rank = (q.clamp(0.0, 1.0) * count as f64).max(1.0);
         let mut before = 0.0;
         for (at, &here) in self.buckets.iter().enumerate().filter(|(_, here)| **here > 0) {
@@ -119,6 +123,13 @@ impl Reading {
             before += here;
         }
         None
+    }
+
+    /// Whether the sum fits the only one that was counted: counts and sum are not read in one moment, so that one of
+    /// another duration may be in the sum and not yet among the counts, or the other way round.
+    fn sum_is_of_its_bucket(&self) -> bool {
+        let bucket = UPPER_NS.partition_point(|upper| *upper < self.sum_ns);
+        self.buckets[bucket] == 1
     }
 
     /// The counts as Prometheus has them: for each of a few bounds in seconds, how many took at most that long.
@@ -191,6 +202,25 @@ mod tests {
     }
 
     #[test]
+    fn one_alone_is_told_exactly_unless_its_sum_is_that_of_another() {
+        let only = |took: Duration| {
+            let histogram = Histogram::default();
+            histogram.record(took);
+            histogram.read()
+        };
+        for took in [Duration::ZERO, micros(100), micros(3_303_000), Duration::from_secs(1000)] {
+            for q in [0.0, 0.5, 0.99, 1.0] {
+                assert_eq!(only(took).quantile(q), Some(took));
+            }
+        }
+        // It was read between the two additions of a second one.
+        let torn = Reading { sum_ns: 9_000_000, ..only(micros(3000)) };
+        assert_eq!(torn.quantile(0.5), Some(micros(3000)));
+        let torn = Reading { sum_ns: 0, ..only(micros(3200)) };
+        assert_eq!(torn.quantile(0.5), Some(micros(3500)));
+    }
+
+    #[test]
     fn what_happened_lately_is_a_difference() {
         let histogram = Histogram::default();
         histogram.record(micros(50));
@@ -199,6 +229,8 @@ mod tests {
         let lately = histogram.read().since(&earlier);
         assert_eq!((lately.count(), lately.sum_seconds()), (1, 0.005));
         assert!(lately.quantile(0.5).unwrap() > micros(4000));
+        // Of one alone the time itself is known, wherever it lies in its bucket.
+        assert_eq!((lately.quantile(0.5), lately.quantile(0.99)), (Some(micros(5000)), Some(micros(5000))));
         let mut both = lately.clone();
         both.add(&earlier);
         assert_eq!(both, histogram.read());

@@ -40,23 +40,116 @@ def case_what_is_not_measured_is_said_to_be_so(browser):
         expect(page.locator("#unmeasured")).to_contain_text("--metrics off")
         for chart in ("requests", "errors", "latency"):
             expect(page.locator(f"#summary-{chart}")).to_have_text("not measured (--metrics off)")
-        expect(visitor.cell(program.names()[0], "p99").locator(".value")).to_have_attribute("title", "not measured (--metrics off)")
+        name = program.names()[0]
+        for column in ("Requests", "Answer begins, p50", "Answer begins, p99"):
+            expect_none(visitor, name, column, "not measured (--metrics off)")
+        visitor.page.get_by_role("button", name=f"Details of {name}", exact=True).click()
+        for fact in ("requests", "answers begin"):
+            expect(detail(visitor, name, fact)).to_have_text("not measured (--metrics off)")
         visitor.audit()
         visitor.screenshot("unmeasured")
     with balancer() as program, visit(browser, program) as visitor:
         name = program.names()[0]
-        expect(visitor.cell(name, "p99").locator(".value")).to_have_attribute("title", "no request in the last minute")
+        expect_none(visitor, name, "Answer begins, p99", "no request in the last minute")
         expect(visitor.cell(name, "Requests").locator(".value")).to_have_text("0")
         expect(visitor.page.locator("#unmeasured")).to_be_hidden()
-        # The charts by keyboard.
-        plot = visitor.page.get_by_role("slider", name="Requests per second")
-        wait_for("two samples", lambda: int(plot.get_attribute("aria-valuemin")) < -1)
+        visitor.page.get_by_role("button", name=f"Details of {name}", exact=True).click()
+        expect(detail(visitor, name, "answers begin")).to_have_text("no request in the last minute")
+        expect(detail(visitor, name, "errors")).to_have_text("0 attempts that brought no answer, or not the whole of it")
+        # Behind the label of a column, for those who cannot point at it; not again at each of its cells.
+        header = visitor.page.get_by_role("columnheader", name=re.compile(r"^Errors \(attempts that brought no answer"))
+        expect(header).to_have_attribute("abbr", "Errors")
+        load = Load(program.origin)
+        load.wait()
+        for column in ("Answer begins, p50", "Answer begins, p99"):
+            expect(visitor.cell(name, column).locator(".value")).to_have_text(re.compile("^[0-9.]+ m?s$"))
+            expect(visitor.cell(name, column).locator(".value")).not_to_have_attribute("title", re.compile(""))
+        expect(detail(visitor, name, "answers begin")).to_contain_text("after it was chosen")
+
+
+def expect_none(visitor, name, column, why):
+    """A dash to the eye, and in its place the reason to a screen reader."""
+    value = visitor.cell(name, column).locator(".value")
+    expect(value.locator("[aria-hidden=true]")).to_have_text("–")
+    expect(value.locator(".unseen")).to_have_text(why)
+    expect(value).to_have_attribute("title", why)
+
+
+def detail(visitor, name, fact):
+    facts = visitor.row(name).locator(".more dl > div")
+    return facts.filter(has=visitor.page.locator("dt").get_by_text(fact, exact=True)).locator("dd")
+
+
+def case_a_second_that_was_chosen_by_key_stays_and_is_said_once(browser):
+    with balancer() as program, visit(browser, program) as visitor:
+        page = visitor.page
+        plot, summary = page.get_by_role("slider", name="Requests per second"), page.locator("#summary-requests")
+
+        def value(name):
+            return plot.get_attribute(f"aria-value{name}")
+
+        def wait_for_seconds(seconds):
+            last = int(value("max"))
+            wait_for("some seconds to pass", lambda: int(value("max")) >= last + seconds)
+
+        wait_for("some samples", lambda: int(value("max")) >= 3)
+        # Nothing was chosen: what is said when it gets the focus is not said again each second.
         plot.focus()
-        for key in ("ArrowLeft", "ArrowLeft"):
-            plot.press(key)
-        expect(visitor.page.locator("#summary-requests")).to_have_text("1 s before the latest: 0/s")
+        page.evaluate(
+            """() => {
+              const plot = document.activeElement;
+              window.said = 0;
+              new MutationObserver((changes) => (window.said += changes.length)).observe(plot, { attributeFilter: ["aria-valuetext", "aria-valuenow"] });
+            }"""
+        )
+        wait_for_seconds(2)
+        assert page.evaluate("window.said") == 0, value("text")
+        plot.press("ArrowLeft")
+        first = int(value("now"))
+        plot.press("ArrowLeft")
+        chosen, text = int(value("now")), value("text")
+        assert chosen == first - 1, (chosen, first)
+        assert re.fullmatch(r"(\S+ )?\d\d:\d\d:\d\d: 0/s", text), text
+        expect(summary).to_have_text(text)
+        page.evaluate("() => (window.said = 0)")
+        hair = page.locator(".hair").first.get_attribute("d")
+        wait_for_seconds(3)
+        assert (int(value("now")), value("text")) == (chosen, text)
+        assert page.evaluate("window.said") == 0
+        expect(summary).to_have_text(text)
+        # It is the same second further to the left.
+        assert page.locator(".hair").first.get_attribute("d") != hair
+        plot.press("ArrowRight")
+        assert int(value("now")) == chosen + 1
+        plot.press("Home")
+        assert value("now") == value("min")
         plot.press("End")
-        expect(plot).to_have_attribute("aria-valuetext", re.compile("^the latest: "))
+        assert int(value("max")) - int(value("now")) <= 1
+        plot.press("Escape")
+        expect(plot).to_have_attribute("aria-valuetext", re.compile("^latest "))
+        page.evaluate("() => document.activeElement.blur()")
+        expect(summary).to_have_text(re.compile("^latest "))
+
+
+def case_seconds_that_were_read_together_are_drawn_as_they_were(browser):
+    def ten_in_one(history):
+        sample = {"second": 20, "span": 10, "requests": 1, "errors": 1, "retries": 0, "p50_ms": 3303.4, "p99_ms": 3303.4}
+        history.update(now=20, samples=[sample])
+
+    with balancer() as program:
+        with visit(browser, program, prepare=lambda page: answer_with(page, "history", ten_in_one)) as visitor:
+            page = visitor.page
+            expect(page.locator("#summary-requests")).to_have_text(re.compile("highest 0.1/s$"))
+            expect(page.locator("#summary-errors")).to_have_text(re.compile("highest 0.1/s$"))
+            expect(page.locator("#summary-latency")).to_contain_text("latest p50 3.3 s")
+            # Ten bars, and a line that is level for nine seconds, not a dot.
+            assert page.locator("path.series.of-errors").first.get_attribute("d").count("M") == 10
+            expect(page.locator("path.series.of-p50_ms").last).to_have_attribute("d", re.compile(r"^M[\d.]+ ([\d.]+)L[\d.]+ \1$"))
+            plot = page.get_by_role("slider", name="Whole answer")
+            expect(plot).to_have_attribute("aria-valuemin", "11")
+            plot.focus()
+            plot.press("Home")
+            expect(plot).to_have_attribute("aria-valuetext", re.compile("p50 3.3 s"))
 
 
 def case_every_scheme_is_drawn(browser):

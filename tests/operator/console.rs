@@ -97,9 +97,9 @@ fn a_status_is_a_table() {
 1 of 2 serving, policy hash, scheme even
 600 requests, 0 answered 5xx, 2 retries, 1 in flight, 0 queued, 5 connections
 
-NAME      STATE    SINCE   SHARE  IN-FLIGHT  REQUESTS  5XX  ERRORS    P50    P99  HEARTBEAT   RELAUNCHES
-server_1  serving    59s  100.0%          1       600    0       0  0.6ms  4.2ms  good 0.8ms           0
-server_2  failed       -       -          -         -    -       -      -      -  -                    -
+NAME      STATE    SINCE   SHARE  IN-FLIGHT  REQUESTS  5XX  ERRORS  BEGIN-P50  BEGIN-P99  HEARTBEAT   RELAUNCHES
+server_1  serving    59s  100.0%          1       600    0       0      0.6ms      4.2ms  good 0.8ms           0
+server_2  failed       -       -          -         -    -       -          -          -  -                    -
 
 server_2: killed \u{{1b}}[2J\u{{9b}}31m; 2 failures in a row; next try in 500ms
 ",

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use crate::support::program::{command, run};
+use crate::support::program::{Program, command, run};
 use crate::support::{FakeLauncher, TestServer, dead_addr};
 
 fn words(line: &str) -> Vec<&str> {
@@ -222,4 +222,19 @@ fn the_program_is_a_replica_too() {
     assert!(help.contains("ringmaster replica") && help.contains("--server-id"), "{help}");
     let error = error_line(&run(&words("replica --listen nowhere")), 2);
     assert!(error.contains("nowhere"), "{error}");
+}
+
+#[test]
+fn the_settings_in_force_say_what_is_logged_whoever_asked_for_it() {
+    let told = |flags: &[&str], variable: &str| {
+        let mut command = command(&[&["--listen", "127.0.0.1:0", "--replicas", "1"], flags].concat());
+        let program = Program::start_command({
+            command.env("RUST_LOG", variable);
+            command
+        });
+        let status = program.admin("GET", "/_ringmaster/status", "").json();
+        status["message"]["settings"]["log-level"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(told(&[], "debug,ringmaster=info"), "debug,ringmaster=info");
+    assert_eq!(told(&["--log-level", "info"], "warn"), "info");
 }

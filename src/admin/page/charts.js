@@ -6,30 +6,43 @@ const MARGIN = { left: 46, right: 10, top: 8, bottom: 20 };
 const CHARTS = [
   { id: "requests", title: "Requests per second", unit: perSecond, series: [{ key: "requests", name: "requests", form: "area" }] },
   { id: "errors", title: "Errors (5xx) per second", unit: perSecond, series: [{ key: "errors", name: "errors", form: "bars" }] },
-  { id: "latency", title: "Latency", unit: latency, series: [{ key: "p50_ms", name: "p50", form: "line" }, { key: "p99_ms", name: "p99", form: "dashed" }] },
+  { id: "latency", title: "Whole answer", unit: latency, series: [{ key: "p50_ms", name: "p50", form: "line" }, { key: "p99_ms", name: "p99", form: "dashed" }] },
 ];
 
 /** How far a key moves the second that is pointed at. */
 const STEPS = { ArrowLeft: 1, ArrowRight: -1, ArrowDown: 1, ArrowUp: -1, PageDown: 15, PageUp: -15, Home: SPAN, End: -SPAN };
 
-/** Samples by second, the second that the right edge stands for, and whether requests are counted and timed at all. */
-const series = { now: 0, samples: [], measured: true };
+/**
+ * Samples by second, the second that the right edge stands for, when second 0 was, and whether requests are counted and
+ * timed at all. A sample may be of several seconds, the last of which it is named by.
+ */
+const series = { now: 0, samples: [], begun: 0, measured: true };
 
 function clearHistory() {
   series.now = 0;
   series.samples = [];
+  // A second of another run is none of the next one, which has no second 0.
+  for (const chart of CHARTS) if (chart.chosen !== null) chart.chosen = 0;
 }
 
 const lastSecond = () => (series.samples.length ? series.samples[series.samples.length - 1].second : null);
+const firstSecond = () => (series.samples.length ? Math.max(beginOf(series.samples[0]), series.now - SPAN) : null);
+
+/** The first second that a sample is of. */
+const beginOf = ({ second, span }) => second - span + 1;
 
 /** Takes in what is new; what has left the window is forgotten. */
 function addHistory(history) {
   const last = lastSecond() ?? -1;
   series.now = history.now;
+  series.begun = Date.parse(history.started);
   series.measured = history.measured !== false;
-  const all = series.samples.concat(history.samples.filter((sample) => sample.second > last));
+  const all = series.samples.concat(history.samples.filter((sample) => sample.second > last).map(perSecondOf));
   series.samples = all.filter((sample) => sample.second >= series.now - SPAN);
 }
+
+/** A sample with rates in place of its counts, which are of all its seconds together. */
+const perSecondOf = (sample) => ({ ...sample, requests: sample.requests / sample.span, errors: sample.errors / sample.span });
 
 /** The smallest of 1, 2, 5 × 10ⁿ that is not less. */
 function niceMaximum(value) {
@@ -40,6 +53,8 @@ function niceMaximum(value) {
 
 function makeCharts() {
   for (const chart of CHARTS) {
+    // What the pointer is at, as seconds before the right edge, and the second that was chosen by key.
+    Object.assign(chart, { ago: null, chosen: null });
     const svg = draw("svg", { "aria-hidden": "true", focusable: "false" });
     chart.grid = draw("g", { class: "grid" });
     chart.floor = draw("path", { class: "floor" });
@@ -57,7 +72,7 @@ function makeCharts() {
     chart.plot.addEventListener("pointermove", (event) => pointAt(chart, event));
     chart.plot.addEventListener("pointerleave", () => pointAt(chart, null));
     chart.plot.addEventListener("keydown", (event) => stepTo(chart, event));
-    chart.plot.addEventListener("blur", () => pointAt(chart, null));
+    chart.plot.addEventListener("blur", () => choose(chart, null));
     new ResizeObserver(() => drawChart(chart)).observe(chart.plot);
   }
 }
@@ -127,38 +142,67 @@ function linePath(key, x, y, floor) {
   let before = null;
   for (const sample of series.samples) {
     const value = sample[key];
-    if (before !== null && sample.second !== before + 1) finish();
+    const begin = beginOf(sample);
+    if (before !== null && begin !== before + 1) finish();
     before = sample.second;
-    if (value === null || value === undefined) finish();
-    else run.push(`${x(sample.second).toFixed(1)} ${y(value).toFixed(1)}`);
+    if (!isKnown(value)) {
+      finish();
+      continue;
+    }
+    // Of several seconds: level from the first to the last.
+    const ends = begin === sample.second ? [begin] : [Math.max(begin, series.now - SPAN), sample.second];
+    run.push(...ends.map((second) => `${x(second).toFixed(1)} ${y(value).toFixed(1)}`));
   }
   finish();
   return d;
 }
 
 function barPath(key, x, y) {
-  const bars = series.samples.filter((sample) => sample[key] > 0);
-  return bars.map((sample) => `M${x(sample.second).toFixed(1)} ${y(0).toFixed(1)}V${y(sample[key]).toFixed(1)}`).join("");
+  let d = "";
+  for (const sample of series.samples.filter((one) => one[key] > 0)) {
+    for (let second = Math.max(beginOf(sample), series.now - SPAN); second <= sample.second; second += 1) {
+      d += `M${x(second).toFixed(1)} ${y(0).toFixed(1)}V${y(sample[key]).toFixed(1)}`;
+    }
+  }
+  return d;
 }
 
 /** The line above a chart: what it shows in words, or the second that is pointed at. */
-function describe(chart) {
-  const pointed = chart.pointed === undefined ? null : series.now - chart.pointed;
-  const sample = pointed === null ? null : series.samples.find(({ second }) => second === pointed);
-  const hair = sample ? chart.area.right - (chart.pointed / SPAN) * (chart.area.right - chart.area.left) : null;
-  setAttribute(chart.hair, "d", hair === null ? "" : `M${hair} ${chart.area.top}V${chart.area.bottom}`);
-  const text = sample ? `${whenText(pointed)}: ${valuesOf(chart, sample)}` : summaryOf(chart);
-  setText(chart.summary, text);
-  setAttribute(chart.plot, "aria-valuemin", String(-oldestAgo()));
-  setAttribute(chart.plot, "aria-valuemax", "0");
-  setAttribute(chart.plot, "aria-valuenow", String(sample ? pointed - lastSecond() : 0));
-  setAttribute(chart.plot, "aria-valuetext", text);
+function describe(chart, moved = false) {
+  // What has left the window, or was of another run, is chosen no longer.
+  const gone = chart.chosen !== null && !sampleAt(chart.chosen);
+  if (gone) chart.chosen = null;
+  const pointed = chart.ago === null ? chart.chosen : series.now - chart.ago;
+  const x = sampleAt(pointed) ? chart.area.right - ((series.now - pointed) / SPAN) * (chart.area.right - chart.area.left) : null;
+  setAttribute(chart.hair, "d", x === null ? "" : `M${x} ${chart.area.top}V${chart.area.bottom}`);
+  setText(chart.summary, textOf(chart, pointed));
+  sayValue(chart, moved || gone);
 }
 
-const oldestAgo = () => (series.samples.length ? lastSecond() - series.samples[0].second : 0);
+/**
+ * The chart as a slider over its seconds. A screen reader may read out each change of what has the focus, so then there is
+ * one only when a key has moved it.
+ */
+function sayValue(chart, moved) {
+  const { plot } = chart;
+  setAttribute(plot, "aria-valuemin", String(firstSecond() ?? 0));
+  setAttribute(plot, "aria-valuemax", String(lastSecond() ?? 0));
+  if (document.activeElement === plot && !moved) return;
+  setAttribute(plot, "aria-valuenow", String(chart.chosen ?? lastSecond() ?? 0));
+  setAttribute(plot, "aria-valuetext", textOf(chart, chart.chosen));
+}
 
-// Not "ago": while nothing comes, the latest sample is itself of long ago.
-const whenText = (second) => (second === lastSecond() ? "the latest" : `${lastSecond() - second} s before the latest`);
+/** What there is at this second, or of the whole chart. */
+function textOf(chart, second) {
+  const sample = sampleAt(second);
+  return sample ? `${clock(new Date(series.begun + second * 1000))}: ${valuesOf(chart, sample)}` : summaryOf(chart);
+}
+
+/** The sample that this second is of, if there is one. */
+function sampleAt(second) {
+  if (second === null) return undefined;
+  return series.samples.find((sample) => sample.second >= second && sample.second - sample.span < second);
+}
 
 function valuesOf(chart, sample) {
   return chart.series
@@ -180,27 +224,33 @@ function summaryOf(chart) {
   return `latest ${valuesOf(chart, newest)} · highest ${measured.join(", ")}`;
 }
 
+/** The pointer stays where it is while the seconds pass below it. */
 function pointAt(chart, event) {
   if (!chart.area) return;
-  chart.pointed = undefined;
+  chart.ago = null;
   if (event) {
     const x = event.clientX - chart.plot.getBoundingClientRect().left;
     const ago = Math.round(((chart.area.right - x) / (chart.area.right - chart.area.left)) * SPAN);
-    if (ago >= 0 && ago <= SPAN) chart.pointed = ago;
+    if (ago >= 0 && ago <= SPAN) chart.ago = ago;
   }
   describe(chart);
+}
+
+/** A second that was chosen by key is the same one until the next key, however old it becomes. */
+function choose(chart, second) {
+  if (!chart.area) return;
+  chart.chosen = second;
+  describe(chart, true);
 }
 
 /** The keys of a slider: arrows for a second, Page for a quarter of a minute, Home and End for the ends. */
 function stepTo(chart, event) {
   if (!chart.area || !series.samples.length || event.ctrlKey || event.altKey || event.metaKey) return;
-  if (event.key === "Escape") return pointAt(chart, null);
+  if (event.key === "Escape") return choose(chart, null);
   const step = STEPS[event.key];
   if (step === undefined) return;
   event.preventDefault();
-  const latest = series.now - lastSecond();
   // The first key shows where one is; the next ones move on from there.
-  const wanted = chart.pointed === undefined ? latest + (Math.abs(step) === SPAN ? step : 0) : chart.pointed + step;
-  chart.pointed = Math.min(latest + oldestAgo(), Math.max(latest, wanted));
-  describe(chart);
+  const wanted = chart.chosen === null ? lastSecond() - (Math.abs(step) === SPAN ? step : 0) : chart.chosen - step;
+  choose(chart, Math.max(firstSecond(), Math.min(lastSecond(), wanted)));
 }

@@ -1,15 +1,18 @@
 // The replicas as a table: one body of three rows for each. The second tells of trouble and is mostly hidden, the third
 // has what there is no room for, and is shown when asked for.
 
+/** Not what the chart shows, which has whole answers. */
+const BEGINS = "time from choosing this replica until its answer began";
+
 const COLUMNS = [
   { id: "name", label: "Replica" },
   { id: "state", label: "State" },
   { id: "share", label: "Share" },
   { id: "in_flight", label: "In flight", number: true },
   { id: "requests", label: "Requests", number: true },
-  { id: "errors", label: "Errors", number: true, hint: "attempts that brought no answer" },
-  { id: "p50", label: "p50", number: true },
-  { id: "p99", label: "p99", number: true },
+  { id: "errors", label: "Errors", number: true, hint: "attempts that brought no answer, or not the whole of it" },
+  { id: "p50", label: "Answer begins, p50", number: true, hint: BEGINS },
+  { id: "p99", label: "Answer begins, p99", number: true, hint: BEGINS },
   { id: "heartbeat", label: "Last heartbeat" },
   { id: "relaunches", label: "Relaunches" },
   { id: "action", label: "Change" },
@@ -20,12 +23,17 @@ let made = 0;
 
 const keyOfReplica = (replica) => `${replica.ring_id} ${replica.name}`;
 
+// A hint is for the pointer and, behind the label, for screen readers; the short form is what they say at each cell.
 // The roles say again what the elements are, because narrow screens lay the table out as cards, and an element that
 // is not laid out as a table is no table to a screen reader otherwise.
 function makeTableHead() {
   for (const { label, number, hint } of COLUMNS) {
-    const cell = make("th", { scope: "col", role: "columnheader", class: number ? "number" : "" }, label);
-    if (hint) cell.title = hint;
+    const cell = make("th", { scope: "col", role: "columnheader", class: `${number ? "number" : ""} ${hint ? "hinted" : ""}` }, label);
+    if (hint) {
+      cell.title = hint;
+      cell.abbr = label;
+      cell.append(make("span", { class: "unseen" }, ` (${hint})`));
+    }
     byId("replicas-head").append(cell);
   }
 }
@@ -105,14 +113,12 @@ function updateReplica(body, replica, status) {
   updateState(cells.state, replica);
   updateShare(cells.share, replica, status);
   setValue(cells.in_flight.main, replica.in_flight, count);
-  const unmeasured = series.measured ? undefined : UNMEASURED;
-  setValue(cells.requests.main, replica.requests, count, unmeasured);
+  setValue(cells.requests.main, replica.requests, count, whyNoCount());
   setText(cells.requests.sub, replica.answers && replica.answers["5xx"] ? `${count(replica.answers["5xx"])} × 5xx` : "");
   setValue(cells.errors.main, replica.errors, count);
   setText(cells.errors.sub, replica.retries ? `${count(replica.retries)} retried` : "");
-  const noLatency = replica.latency ? "no request in the last minute" : unmeasured;
-  setValue(cells.p50.main, replica.latency?.p50_ms, latency, noLatency);
-  setValue(cells.p99.main, replica.latency?.p99_ms, latency, noLatency);
+  setValue(cells.p50.main, replica.latency?.p50_ms, latency, whyNoLatency(replica));
+  setValue(cells.p99.main, replica.latency?.p99_ms, latency, whyNoLatency(replica));
   updateHeartbeat(cells.heartbeat, replica.heartbeat);
   updateRelaunches(cells.relaunches, replica.relaunches);
   updateTrouble(body.parts, replica);
@@ -137,7 +143,7 @@ function updateShare(share, replica, status) {
 function updateHeartbeat(cell, heartbeat) {
   const result = heartbeat?.result ?? null;
   const missed = result === "missed";
-  setValue(cell.main, result, () => (missed && heartbeat.streak > 1 ? `missed × ${count(heartbeat.streak)}` : result), "no heartbeat yet");
+  setValue(cell.main, result, () => (missed && heartbeat.streak > 1 ? `missed × ${count(heartbeat.streak)}` : result), NO_HEARTBEAT);
   setAttribute(cell.cell, "class", missed ? "bad" : null);
   const details = result === null ? [] : [
     isKnown(heartbeat.latency_ms) ? latency(heartbeat.latency_ms) : null,
@@ -157,14 +163,30 @@ function relaunchText({ at, reason, took_ms: took, ok }) {
   return `${clock(new Date(at))} ${ok ? "" : "failed: "}${reason}${isKnown(took) ? ` (${duration(took)})` : ""}`;
 }
 
+const NO_HEARTBEAT = "no heartbeat yet";
+const whyNoCount = () => (series.measured ? undefined : UNMEASURED);
+const whyNoLatency = (replica) => (replica.latency ? "no request in the last minute" : whyNoCount());
+
+/** What the counts and times of the row mean, or why there are none: a title is not to be had on a phone or by keyboard. */
+function explanations(replica) {
+  const { count: n, window_s: seconds, p50_ms: p50, p99_ms: p99 } = replica.latency ?? {};
+  const times = () => `p50 ${latency(p50)}, p99 ${latency(p99)} after it was chosen; ${plural(n, "request", "requests")} in ${seconds} s`;
+  return [
+    ["requests", isKnown(replica.requests) ? plural(replica.requests, "was answered", "were answered") : (whyNoCount() ?? "not known yet")],
+    ["errors", `${plural(replica.errors, "attempt", "attempts")} that brought no answer, or not the whole of it`],
+    ["answers begin", isKnown(p50) ? times() : (whyNoLatency(replica) ?? "not known yet")],
+  ];
+}
+
 function updateMore({ facts, heading, list, none }, replica) {
   const at = replica.heartbeat?.at;
   const items = [
     ["ring id", String(replica.ring_id)],
-    ["instance", replica.instance ?? "–"],
-    [`${replica.state} since`, replica.since ? clock(new Date(replica.since)) : "–"],
-    ["last heartbeat at", at ? clock(new Date(at)) : "–"],
-    ["of its kind in a row", isKnown(replica.heartbeat?.streak) ? count(replica.heartbeat.streak) : "–"],
+    ["instance", replica.instance ?? "none runs now"],
+    [`${replica.state} since`, replica.since ? clock(new Date(replica.since)) : "not known yet"],
+    ["last heartbeat at", at ? clock(new Date(at)) : NO_HEARTBEAT],
+    ["of its kind in a row", isKnown(replica.heartbeat?.streak) ? count(replica.heartbeat.streak) : NO_HEARTBEAT],
+    ...explanations(replica),
   ];
   // By place, since the state is part of a name.
   syncChildren(facts, [...items.entries()], ([i]) => i, () => make("div", {}, make("dt"), make("dd")), (node, [, [name, value]]) => {

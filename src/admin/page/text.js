@@ -41,10 +41,12 @@ const UNMEASURED = "not measured (--metrics off)";
 
 const isKnown = (value) => value !== null && value !== undefined;
 
-/** Writes a value, or a dash that says why there is none. */
+/** Writes a value, or a dash that says why there is none: to the eye when pointed at, to a screen reader in its place. */
 function setValue(node, value, format, why = "not known yet") {
-  setText(node, isKnown(value) ? format(value) : "–");
   setAttribute(node, "title", isKnown(value) ? null : why);
+  if (isKnown(value)) return setText(node, format(value));
+  if (node.lastElementChild?.textContent === why) return;
+  node.replaceChildren(make("span", { "aria-hidden": "true" }, "–"), make("span", { class: "unseen" }, why));
 }
 
 /**
@@ -76,7 +78,7 @@ function syncChildren(parent, items, keyOf, create, update, after = null) {
 
 const count = (n) => n.toLocaleString("en");
 
-/** A number short enough for a column: three digits that count. */
+/** A number short enough for a column: two or three digits that count. */
 function short(n) {
   if (n === 0 || Number.isInteger(n)) return count(n);
   if (Math.abs(n) >= 100) return count(Math.round(n));
@@ -89,7 +91,7 @@ const percent = (part) => `${(part * 100).toFixed(1)} %`;
 
 /** Milliseconds as a latency, in the unit that reads best. */
 function latency(ms) {
-  return ms >= 1000 ? `${short(ms / 1000)} s` : `${short(ms)} ms`;
+  return ms >= 999.5 ? `${short(ms / 1000)} s` : `${short(ms)} ms`;
 }
 
 /** Milliseconds as an age or a pause, without digits that nobody needs. */

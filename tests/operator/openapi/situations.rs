@@ -299,7 +299,6 @@ fn too_many_changes(document: &mut Document) {
     let request = crate::support::client::request_bytes("POST", "/add", &[], change);
     let mut waiting: Vec<Client> = Vec::new();
     wait_for("a full queue", || {
-        // The status counts those that wait for a worker.
         let metrics = server.get("/_ringmaster/metrics").text();
         let line = metrics.lines().find(|line| line.contains("{queue=\"changes\"}")).unwrap();
         let queued: u64 = line.rsplit(' ').next().unwrap().parse().unwrap();
@@ -310,6 +309,7 @@ fn too_many_changes(document: &mut Document) {
         }
         queued == 64
     });
+    wait_for("the status to count them", || status(document, &server)["totals"]["queued"] == 64);
     let answer = ask(document, &server, "POST", "/add", &[], r#"{"n":1}"#);
     assert_eq!(answer.status, 503);
     assert!(answer.header("x-request-id").is_some());

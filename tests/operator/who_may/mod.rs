@@ -55,7 +55,7 @@ fn admin_side(flags: &str) -> Admin {
     let (launcher, own) = (Box::new(replicas()), settings.supervisor.clone());
     let supervisor =
         Supervisor::new(fleet.clone(), launcher, own, journal.clone(), shutdown.clone()).unwrap();
-    let (rules, settings) = (settings.rules, settings.in_force);
+    let (settings, rules) = (settings.in_force(), settings.rules);
     Admin::new(Parts {
         supervisor,
         fleet,
