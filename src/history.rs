@@ -34,7 +34,7 @@ pub struct Sample {
     pub requests: u64,
     /// Those of them whose answer was a 5xx.
     pub errors: u64,
-    /// Requests that were tried again elsewhere.
+    /// Attempts after which a request was tried again.
     pub retries: u64,
     /// The time within which half of them were answered to the end.
     pub p50: Option<Duration>,
@@ -62,7 +62,7 @@ struct Book {
 pub struct Sums {
     /// Answers by class, from 1xx to 5xx.
     pub classes: [u64; 5],
-    /// Requests that were tried again elsewhere.
+    /// Attempts after which a request was tried again.
     pub retries: u64,
     /// How long they took.
     pub durations: Reading,
@@ -200,7 +200,7 @@ mod tests {
         history.take(&fleet, 1, Instant::now());
         let first = history.after(0)[0];
         assert_eq!((first.second, first.requests, first.errors, first.retries), (1, 3, 2, 0));
-        meter(1).retried_elsewhere();
+        meter(1).tried_again();
         // What it has counted is not lost with it, nor counted again.
         fleet.dismiss(ids[1]);
         history.take(&fleet, 2, Instant::now());

@@ -1,8 +1,12 @@
 //! What it costs to write down what came of a request: counters, a histogram, a line of the access log, an event.
 //!
-//! `answered` is all that metrics cost a request, and `threads` is the same from several threads at once on one meter, as
-//! when all requests go to one replica: the time for one of each of them. `access log` is the making of a line and the
-//! copy into the buffer; the thread that writes throws it away, so that nothing waits for a disk.
+//! `answered and began` is all that metrics cost a request that a replica answers: its status and its time when it is over, and
+//! the time until the answer began; `answered` is the first part alone, all that one costs which the balancer answers itself.
+//! `threads` is `answered and began` from several threads at once on one meter, as when all requests go to one replica. What is
+//! told there is the time of a processor for one request: the time that passes, times the processors that are at work (as many
+//! as there are threads, at most those of the machine), by the number of requests of all threads. So it is the same for any
+//! number of threads if they do not hinder each other. `access log` is the making of a line and the copy into the buffer; the
+//! thread that writes throws it away, so that nothing waits for a disk.
 
 // Criterion's macros make public functions that say nothing.
 #![allow(missing_docs)]
@@ -40,6 +44,10 @@ fn counters(criterion: &mut Criterion) {
     group.bench_function("answered", |bencher| {
         bencher.iter(|| meter.answered(black_box(StatusCode::OK), *next.next().unwrap_or(&Duration::ZERO)));
     });
+    let mut next = durations.iter().cycle();
+    group.bench_function("answered and began", |bencher| {
+        bencher.iter(|| record(&meter, *next.next().unwrap_or(&Duration::ZERO)));
+    });
     let histogram = Histogram::default();
     let mut next = durations.iter().cycle();
     group.bench_function("record", |bencher| {
@@ -52,10 +60,24 @@ fn contention(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("threads");
     for threads in THREADS {
         let meter = Metrics::default().meter();
-        group.bench_function(BenchmarkId::new("answered", threads), |bencher| {
-            bencher.iter_custom(|times| at_once(&meter, &durations, threads, times));
+        group.bench_function(BenchmarkId::new("answered and began", threads), |bencher| {
+            bencher.iter_custom(|times| {
+                at_once(&meter, &durations, threads, times).mul_f64(cores_used(threads) / f64::from(threads))
+            });
         });
     }
+}
+
+/// What is counted of one request that a replica answers.
+fn record(meter: &Meter, took: Duration) {
+    meter.began_to_answer(took);
+    meter.answered(black_box(StatusCode::OK), took);
+}
+
+/// How many processors so many threads keep busy.
+fn cores_used(threads: u32) -> f64 {
+    let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
+    f64::from(threads).min(cores as f64)
 }
 
 /// How long so many threads take to count so many requests each.
@@ -65,7 +87,7 @@ fn at_once(meter: &Meter, durations: &[Duration], threads: u32, times: u64) -> D
         for thread in 0..threads as usize {
             scope.spawn(move || {
                 let mine = durations.iter().cycle().skip(thread * 997);
-                mine.take(times as usize).for_each(|took| meter.answered(black_box(StatusCode::OK), *took));
+                mine.take(times as usize).for_each(|took| record(meter, *took));
             });
         }
     });

@@ -14,7 +14,7 @@ pub struct Target {
     pub bound: String,
     /// What was found; `None` where it was not measured.
     pub found: Option<f64>,
-    /// Whether that is within the bound.
+    /// Whether that is within the bound; `None` where that was not measured, or not well enough to tell.
     pub is_met: Option<bool>,
 }
 
@@ -39,6 +39,7 @@ pub fn table(all: &[Target], digits: usize) -> Table {
         let met = match target.is_met {
             Some(true) => "yes",
             Some(false) => "NO",
+            None if target.found.is_some() => "cannot tell",
             None => "not measured",
         };
         let found = optional(target.found, digits);

@@ -3,6 +3,10 @@
 //! The series are those of the replicas that there are, so they do not grow while replicas come and go: each has one for
 //! every status code that it has answered (53 at most), and some forty others. What one that goes has counted since the
 //! last scrape is lost to Prometheus: handed on to another series, all that it ever counted would look like one moment's.
+//!
+//! Prometheus sees no growth in the first value of a series. So those that alerts are about are there from the start, at 0:
+//! of each replica 200 and everything from 500 to 599, of the balancer 400, 502, 503 and 504. Of any other code, what came
+//! before the first scrape that has it counts in no rate.
 
 use std::time::{Instant, UNIX_EPOCH};
 
@@ -16,6 +20,12 @@ pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 
 /// In place of a replica: the balancer itself. No replica can be called so.
 const OURSELVES: &str = "-";
+
+/// Codes of a replica that have a series before they come: the usual one, and all that are errors of servers.
+const OF_REPLICA: [&str; 6] = ["200", "500", "502", "503", "504", "5xx"];
+
+/// The same of the balancer: what it answers in place of a replica.
+const OF_OURSELVES: [&str; 4] = ["400", "502", "503", "504"];
 
 pub(super) fn page(parts: &Parts, started: Started) -> String {
     let mut text = Text::default();
@@ -66,7 +76,8 @@ fn requests(text: &mut Text, parts: &Parts, replicas: &[Replica]) {
         "Requests answered, by replica (- for the balancer in place of one) and status code.",
     );
     for (name, meter) in meters(parts, replicas).filter(|_| is_measured) {
-        for (code, count) in meter.answers().by_code() {
+        let always = if name == OURSELVES { &OF_OURSELVES[..] } else { &OF_REPLICA };
+        for (code, count) in meter.answers().by_code(always) {
             family.sample(&[("replica", name), ("code", &code)], count);
         }
     }
@@ -83,7 +94,7 @@ fn requests(text: &mut Text, parts: &Parts, replicas: &[Replica]) {
         Kind::Counter,
         "Requests to the admin side, by status code.",
     );
-    for (code, count) in parts.fleet.metrics().admin().answers().by_code() {
+    for (code, count) in parts.fleet.metrics().admin().answers().by_code(&[]) {
         family.sample(&[("code", &code)], count);
     }
 }
@@ -100,7 +111,7 @@ fn attempts(text: &mut Text, replicas: &[Replica]) {
             family.sample(&labels, replica.meter.miscarriages(why));
         }
     }
-    let help = "Requests that were tried elsewhere after an attempt at a replica.";
+    let help = "Attempts at a replica after which the request was tried again, there or elsewhere.";
     per_replica(text, "ringmaster_retries_total", Kind::Counter, help, replicas, |it| {
         it.meter.retries() as f64
     });
@@ -135,10 +146,10 @@ fn health(text: &mut Text, parts: &Parts, overview: &Overview) {
             family.sample(&labels, replica.meter.beats(beat));
         }
     }
-    let help = "How long the last good heartbeat took.";
-    let mut family = text.family("ringmaster_heartbeat_duration_seconds", Kind::Gauge, help);
+    let help = "How long the last good heartbeat took, also while others are missed.";
+    let mut family = text.family("ringmaster_heartbeat_latency_seconds", Kind::Gauge, help);
     for replica in replicas {
-        if let Some(latency) = replica.meter.last_beat().and_then(|last| last.latency) {
+        if let Some(latency) = replica.meter.good_latency() {
             family.sample(&[("replica", replica.hostname.as_str())], latency.as_secs_f64());
         }
     }
@@ -154,16 +165,29 @@ fn health(text: &mut Text, parts: &Parts, overview: &Overview) {
     let share = |replica: &Replica| overview.spread.get(&replica.id.ring_id).copied().unwrap_or(0.0);
     let help = "The part of all requests that a replica may expect.";
     per_replica(text, "ringmaster_ring_share_ratio", Kind::Gauge, help, replicas, share);
+    states(text, replicas);
+    let help = "1 while replicas that miss heartbeats stay in the ring, because too many do.";
+    text.family("ringmaster_panic", Kind::Gauge, help).sample(&[], u8::from(overview.in_panic));
+}
+
+fn states(text: &mut Text, replicas: &[Replica]) {
     let up = |replica: &Replica| f64::from(u8::from(replica.phase == Phase::Serving));
     let help = "1 for a replica that is in the ring.";
     per_replica(text, "ringmaster_replica_up", Kind::Gauge, help, replicas, up);
-    let mut family = text.family("ringmaster_replicas", Kind::Gauge, "Replicas by state.");
-    for state in wire::STATES {
-        let count = replicas.iter().filter(|replica| wire::state(replica) == state).count();
-        family.sample(&[("state", &state.replace(' ', "_"))], count);
+    let labels = wire::STATES.map(|state| (state, state.replace(' ', "_")));
+    let help = "1 for the state that a replica is in, 0 for the others.";
+    let mut family = text.family("ringmaster_replica_state", Kind::Gauge, help);
+    for replica in replicas {
+        for (state, label) in &labels {
+            let labels = [("replica", replica.hostname.as_str()), ("state", label)];
+            family.sample(&labels, u8::from(wire::state(replica) == *state));
+        }
     }
-    let help = "1 while replicas that miss heartbeats stay in the ring, because too many do.";
-    text.family("ringmaster_panic", Kind::Gauge, help).sample(&[], u8::from(overview.in_panic));
+    let mut family = text.family("ringmaster_replicas", Kind::Gauge, "Replicas by state.");
+    for (state, label) in &labels {
+        let count = replicas.iter().filter(|replica| wire::state(replica) == *state).count();
+        family.sample(&[("state", label)], count);
+    }
 }
 
 fn per_replica(

@@ -57,6 +57,7 @@ struct Totals {
     /// Requests that were answered; `null` when they are not measured.
     requests: Option<u64>,
     answers: Option<Classes>,
+    /// Attempts after which a request was tried again.
     retries: u64,
     in_flight: usize,
     /// Requests that wait for a thread, of whatever kind.
@@ -106,7 +107,7 @@ struct Entry {
     answers: Option<Classes>,
     /// Attempts at it that brought no answer, or not the whole of it.
     errors: u64,
-    /// Requests that were tried elsewhere after it.
+    /// Attempts at it after which the request was tried again, there or elsewhere.
     retries: u64,
     latency: Option<Latency>,
     heartbeat: Heartbeat,

@@ -199,6 +199,7 @@ fn settings(given: &Given) -> Result<Settings, String> {
     };
     let heartbeat =
         heartbeat::Settings { timeout: time("heartbeat-timeout", 60)?, path: heartbeat_path(given)? };
+    let measures = given.choice("metrics", &[("on", true), ("off", false)])?;
     Ok(Settings {
         listen: given.address("listen")?,
         take_over: given.choice("take-over", &[("no", false), ("yes", true)])?,
@@ -236,6 +237,7 @@ fn settings(given: &Given) -> Result<Settings, String> {
             stall_timeout: time("stall-timeout", 3600)?,
             key,
             max_replicas,
+            measures,
         },
         front: front::Settings {
             side: if admin_listen.is_some() { Side::Traffic } else { Side::Both },
@@ -255,7 +257,7 @@ fn settings(given: &Given) -> Result<Settings, String> {
         admin_listen,
         rules: administration::rules(given)?,
         access_log: administration::access_log(given)?,
-        measures: given.choice("metrics", &[("on", true), ("off", false)])?,
+        measures,
         given: administration::texts(given),
         log: log_filter(given)?,
     })

@@ -29,7 +29,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use ureq::BodyReader;
 
 use crate::fleet::{Fleet, Lease, ReplicaId};
-use crate::metrics::Meter;
+use crate::metrics::{Meter, Miscarriage};
 use crate::replica::Hostname;
 use agents::{Agents, CheckedOut};
 use attempt::{Failed, Retry, attempt};
@@ -64,6 +64,8 @@ pub struct Settings {
     pub key: RoutingKey,
     /// Most replicas there may be: so many idle connections are worth keeping.
     pub max_replicas: usize,
+    /// Whether it is counted how long replicas take to answer.
+    pub measures: bool,
 }
 
 /// A request to be forwarded. The header fields are the client's.
@@ -173,6 +175,7 @@ pub struct Forwarder {
     agents: Agents,
     key: RoutingKey,
     request_timeout: Duration,
+    measures: bool,
     /// Locked for the nanoseconds of a count.
     budget: Mutex<Budget>,
 }
@@ -187,6 +190,7 @@ impl Forwarder {
             agents: Agents::new(settings, lines),
             key: settings.key.clone(),
             request_timeout: settings.request_timeout,
+            measures: settings.measures,
             budget: Mutex::new(Budget::new(Instant::now())),
         }
     }
@@ -227,7 +231,7 @@ impl Forwarder {
             tried.push(lease.replica().ring_id);
             request.attempts += 1;
             if let Some(blamed) = blamed.replace(lease.meter().clone()) {
-                blamed.retried_elsewhere();
+                blamed.tried_again();
             }
             if log::log_enabled!(log::Level::Debug) {
                 self.explain(request, &lease, request_id);
@@ -240,7 +244,7 @@ impl Forwarder {
             let (replica, address) = (lease.replica(), lease.address());
             match attempt(agent, lease, request) {
                 Ok(answer) => {
-                    answer.meter().began_to_answer(chosen.elapsed());
+                    self.note(&answer, chosen);
                     return Ok(answer);
                 }
                 Err(failed) => last = failed,
@@ -259,6 +263,16 @@ impl Forwarder {
             attempts += usize::from(last.retry != Retry::Free);
         }
         Err(last.failure)
+    }
+
+    /// Counts an answer that has begun, of a replica that was chosen then.
+    fn note(&self, answer: &Answer, chosen: Instant) {
+        if answer.status == StatusCode::SWITCHING_PROTOCOLS {
+            // No request of ours asks for that, so it is none, and the client gets a 502.
+            answer.meter().miscarried(Miscarriage::Broken);
+        } else if self.measures {
+            answer.meter().began_to_answer(chosen.elapsed());
+        }
     }
 
     /// Says which replica a request is tried on, and why on that one.

@@ -5,6 +5,7 @@
 //! judges only connections that have no request under way.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -92,8 +93,8 @@ pub(super) struct Post {
     pub(super) turns: Arc<Turns>,
     /// Told who is one too many.
     pub(super) surplus: Surplus,
-    /// Told how many there are.
-    pub(super) count: Box<dyn Fn(usize) + Send>,
+    /// Told how many there are; `None` while that cannot be found out.
+    pub(super) count: Box<dyn Fn(Option<usize>) + Send>,
     /// Told when [`MOST_LEAKED`] connections have leaked.
     pub(super) worn_out: Sender<()>,
 }
@@ -102,7 +103,7 @@ pub(super) struct Post {
 ///
 /// # Errors
 /// The system has no thread for it.
-pub(super) fn start(post: Post, limits: Limits, closed: Shutdown) -> std::io::Result<JoinHandle<()>> {
+pub(super) fn start(post: Post, limits: Limits, closed: Shutdown) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("warden".into()).spawn(move || {
         let survey = Survey::of(post.door);
         if let Err(error) = &survey {
@@ -114,7 +115,7 @@ pub(super) fn start(post: Post, limits: Limits, closed: Shutdown) -> std::io::Re
                 return;
             }
             if let Ok(survey) = &survey {
-                post.end_who_is_to_go(survey, &mut watch);
+                post.end_who_is_to_go(|| survey.take(), &mut watch);
             }
             if round.is_multiple_of(LEAK_LOOKS) {
                 post.look_for_leaks(begun.elapsed());
@@ -124,15 +125,19 @@ pub(super) fn start(post: Post, limits: Limits, closed: Shutdown) -> std::io::Re
 }
 
 impl Post {
-    fn end_who_is_to_go(&self, survey: &Survey, watch: &mut Watch) {
+    fn end_who_is_to_go(&self, look: impl FnOnce() -> io::Result<Vec<Seen>>, watch: &mut Watch) {
         // Who is busy before or after the look may have been busy at it.
         let mut busy = self.turns.busy();
-        let seen = match survey.take() {
+        let seen = match look() {
             Ok(seen) => seen,
-            Err(error) => return log::debug!("cannot look at the connections: {error}"),
+            Err(error) => {
+                // The last number would pass for one of now.
+                (self.count)(None);
+                return log::debug!("cannot look at the connections: {error}");
+            }
         };
         busy.extend(self.turns.busy());
-        (self.count)(seen.len());
+        (self.count)(Some(seen.len()));
         let ended = watch.look(&seen, &busy, Instant::now());
         self.surplus.set(watch.surplus());
         if !ended.is_empty() {
@@ -243,6 +248,23 @@ mod tests {
         let begun = Instant::now();
         let limits = Limits { head_timeout: Duration::from_secs(head_timeout_s), most };
         (Watch::new(limits), move |seconds| begun + Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn how_many_are_connected_is_not_known_while_nobody_can_look() {
+        let (told, counts) = crossbeam_channel::unbounded();
+        let post = Post {
+            door: SocketAddr::from(([127, 0, 0, 1], 1)),
+            turns: Turns::new(Box::new(|_| ())),
+            surplus: Surplus::default(),
+            count: Box::new(move |count| told.send(count).unwrap()),
+            worn_out: crossbeam_channel::bounded(1).0,
+        };
+        let (mut watch, _) = watch(10, 100);
+        post.end_who_is_to_go(|| Ok(vec![client(1, 0, 0), client(2, 0, 0)]), &mut watch);
+        post.end_who_is_to_go(|| Err(io::ErrorKind::TimedOut.into()), &mut watch);
+        post.end_who_is_to_go(|| Ok(vec![client(1, 0, 0)]), &mut watch);
+        assert_eq!(counts.try_iter().collect::<Vec<_>>(), [Some(2), None, Some(1)]);
     }
 
     #[test]

@@ -72,14 +72,14 @@ impl Default for Codes {
 }
 
 impl Codes {
-    /// As (code or class, how many), without those that never came.
-    pub fn by_code(&self) -> Vec<(String, u64)> {
+    /// As (code or class, how many), without those that never came, but for those that are `always` there.
+    pub fn by_code(&self, always: &[&str]) -> Vec<(String, u64)> {
         let name = |at: usize| match KNOWN.get(at) {
             Some(code) => code.to_string(),
             None => CLASSES[at - KNOWN.len()].to_owned(),
         };
-        let came = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
-        came.map(|(at, count)| (name(at), *count)).collect()
+        let all = self.counts.iter().enumerate().map(|(at, count)| (name(at), *count));
+        all.filter(|(name, count)| *count > 0 || always.contains(&name.as_str())).collect()
     }
 
     /// How many there were of each class, from 1xx to 5xx.
@@ -111,9 +111,12 @@ mod tests {
             answers.count(StatusCode::from_u16(status).unwrap());
         }
         let codes = answers.read();
-        let found = codes.by_code();
-        let found: Vec<(&str, u64)> = found.iter().map(|(code, count)| (code.as_str(), *count)).collect();
-        assert_eq!(found, [("100", 1), ("200", 2), ("504", 1), ("2xx", 2), ("4xx", 1), ("5xx", 2)]);
+        let expected = [("100", 1), ("200", 2), ("504", 1), ("2xx", 2), ("4xx", 1), ("5xx", 2)];
+        let expected = expected.map(|(code, count)| (code.to_owned(), count));
+        assert_eq!(codes.by_code(&[]), expected);
+        assert_eq!(codes.by_code(&["200", "5xx"]), expected, "none is there twice");
+        let none = Codes::default().by_code(&["503", "5xx", "no code"]);
+        assert_eq!(none, [("503".to_owned(), 0), ("5xx".to_owned(), 0)]);
         assert_eq!(codes.by_class(), [1, 4, 0, 1, 3]);
         let mut total = codes.clone();
         total.add(&codes);

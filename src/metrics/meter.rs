@@ -83,6 +83,14 @@ pub struct LastBeat {
     pub streak: u64,
 }
 
+/// What is remembered of heartbeats.
+#[derive(Default, Debug)]
+struct LastBeats {
+    last: Option<LastBeat>,
+    /// How long the last good one took, however many were missed since.
+    good_latency: Option<Duration>,
+}
+
 /// One relaunch, or one that was tried.
 #[derive(Clone, Debug)]
 pub struct Relaunched {
@@ -113,7 +121,7 @@ pub struct Meter {
     miscarriages: [AtomicU64; Miscarriage::ALL.len()],
     retries: AtomicU64,
     beats: [AtomicU64; Beat::ALL.len()],
-    last_beat: Mutex<Option<LastBeat>>,
+    last_beats: Mutex<LastBeats>,
     relaunches: Mutex<Relaunches>,
 }
 
@@ -148,8 +156,8 @@ impl Meter {
         self.miscarriages[why as usize].fetch_add(1, Relaxed);
     }
 
-    /// Counts a request that was tried elsewhere after an attempt here.
-    pub fn retried_elsewhere(&self) {
+    /// Counts an attempt here after which the request was tried again, elsewhere or here.
+    pub fn tried_again(&self) {
         self.retries.fetch_add(1, Relaxed);
     }
 
@@ -171,11 +179,12 @@ impl Meter {
 
     fn note_beat(&self, mut new: LastBeat) {
         self.beats[new.beat as usize].fetch_add(1, Relaxed);
-        let mut last = lock(&self.last_beat);
-        if let Some(same) = last.as_ref().filter(|last| last.beat == new.beat) {
+        let mut beats = lock(&self.last_beats);
+        if let Some(same) = beats.last.as_ref().filter(|last| last.beat == new.beat) {
             new.streak = same.streak.saturating_add(1);
         }
-        *last = Some(new);
+        beats.good_latency = new.latency.or(beats.good_latency);
+        beats.last = Some(new);
     }
 
     /// Notes that it was launched again, `took` after its failure was noticed.
@@ -211,12 +220,12 @@ impl Meter {
         reading
     }
 
-    /// Attempts without an answer.
+    /// Attempts that brought no answer, or not the whole of it.
     pub fn miscarriages(&self, why: Miscarriage) -> u64 {
         self.miscarriages[why as usize].load(Relaxed)
     }
 
-    /// Requests that were tried elsewhere after an attempt here.
+    /// Attempts here after which the request was tried again, elsewhere or here.
     pub fn retries(&self) -> u64 {
         self.retries.load(Relaxed)
     }
@@ -228,7 +237,12 @@ impl Meter {
 
     /// The last heartbeat, if there was one.
     pub fn last_beat(&self) -> Option<LastBeat> {
-        lock(&self.last_beat).clone()
+        lock(&self.last_beats).last.clone()
+    }
+
+    /// How long the last good heartbeat took, also when others were missed after it; `None` before the first.
+    pub fn good_latency(&self) -> Option<Duration> {
+        lock(&self.last_beats).good_latency
     }
 
     /// The relaunches so far.
@@ -268,6 +282,20 @@ mod tests {
         let last = meter.last_beat().unwrap();
         assert_eq!((last.beat, last.streak, last.why.as_deref()), (Beat::Missed, 1, Some("no answer")));
         assert_eq!(Beat::ALL.map(|beat| meter.beats(beat)), [2, 1, 1]);
+    }
+
+    #[test]
+    fn how_long_a_good_heartbeat_took_is_known_until_the_next_good_one() {
+        let (meter, now) = (Meter::default(), Instant::now());
+        meter.beat_missed("no answer", now);
+        assert_eq!(meter.good_latency(), None);
+        for latency in [1, 2].map(Duration::from_millis) {
+            meter.beat_well(latency, now);
+            meter.beat_missed("no answer", now);
+            meter.beat_unknown();
+            assert_eq!(meter.good_latency(), Some(latency));
+            assert_eq!(meter.last_beat().and_then(|last| last.latency), None, "the last one was missed");
+        }
     }
 
     #[test]

@@ -4,8 +4,10 @@
 //! is for those who read. Each replica has a [`Meter`]; when it has gone and nobody adds to its meter any more, the counts go
 //! over to the totals: so the series of a fleet that comes and goes do not grow, and its totals never fall.
 //!
-//! Counting a request takes three atomic additions, 24 ns alone and 0.2 µs when another thread does it on the same meter at
-//! the same time (`cargo bench -p ringmaster-bench --bench recording`).
+//! A request that a replica answers costs two searches for a bucket and five atomic additions: its status and its time when
+//! it is over, and before that the time until the answer began. Threads do not wait for each other at that: each of sixteen has
+//! counters of its own, and more share them (`cargo bench -p ringmaster-bench --bench recording` tells what it takes). With
+//! `--metrics off` none of it is done.
 
 mod answers;
 mod histogram;
@@ -190,9 +192,9 @@ impl Metrics {
         &self.inner.relaunch_durations
     }
 
-    /// Notes how many clients are connected.
-    pub fn set_connections(&self, count: usize) {
-        self.inner.connections.store(count as u64 + 1, Relaxed);
+    /// Notes how many clients are connected; `None` for not known any more.
+    pub fn set_connections(&self, count: Option<usize>) {
+        self.inner.connections.store(count.map_or(0, |count| count as u64 + 1), Relaxed);
     }
 
     /// How many clients are connected; `None` where that is not known.
@@ -221,7 +223,7 @@ pub struct Totals {
     pub answers: Codes,
     /// How long requests took.
     pub durations: Reading,
-    /// Requests that were tried again elsewhere.
+    /// Attempts after which a request was tried again, at another replica or the same.
     pub retries: u64,
 }
 
@@ -249,7 +251,7 @@ mod tests {
             (meter.clone(), meter)
         };
         meter.answered(StatusCode::OK, Duration::from_millis(1));
-        meter.retried_elsewhere();
+        meter.tried_again();
         drop(meter);
         assert_eq!(total(), 1);
         held.answered(StatusCode::OK, Duration::from_millis(1));
@@ -280,7 +282,9 @@ mod tests {
         assert_eq!((metrics.connections(), metrics.queues()), (None, vec![]));
         metrics.watch_queue("traffic", || 1);
         metrics.watch_queue("traffic", || 2);
-        metrics.set_connections(0);
+        metrics.set_connections(Some(0));
         assert_eq!((metrics.connections(), metrics.queues()), (Some(0), vec![("traffic", 2)]));
+        metrics.set_connections(None);
+        assert_eq!(metrics.connections(), None);
     }
 }

@@ -237,6 +237,7 @@ impl Rounds {
             Ok(Relaunch::NotNeeded) => opinion.schedule.postpone(now + LONGEST_WAIT),
             Err(error) if self.supervisor.is_fixed() => {
                 opinion.schedule.postpone(now + FIXED_PAUSE);
+                self.fleet.set_trouble(id, Some(opinion.trouble(&error.0)));
                 log::warn!("{name} is not to be had: {error}");
             }
             Err(error) => {

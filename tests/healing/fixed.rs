@@ -60,6 +60,20 @@ fn one_that_is_not_there_yet_joins_when_it_comes() {
 }
 
 #[test]
+fn one_whose_name_nobody_knows_has_failed_and_says_why() {
+    let a = Backend::start(named("a"));
+    // A name with an empty part is none: no DNS is asked.
+    let settings = settings(&format!("{QUICK} --backends no..name:5000,{}", a.address));
+    let server = TestServer::as_set(&settings);
+    let mut replica = serde_json::Value::Null;
+    wait_for("it to have failed", || {
+        replica = server.get("/_ringmaster/status").json()["message"]["replicas"][0].take();
+        replica["state"] == "failed"
+    });
+    assert!(replica["last_error"].as_str().is_some_and(|why| why.contains("no..name")), "{replica}");
+}
+
+#[test]
 fn changes_are_refused_with_the_reason_and_the_end_leaves_them_alone() {
     let a = Backend::start(named("a"));
     let server = before(&[&a], "");

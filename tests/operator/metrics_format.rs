@@ -3,18 +3,14 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use super::common::promtool;
 use crate::support::{FakeLauncher, TestServer, wait_for};
 
 #[test]
 fn prometheus_has_nothing_to_say_about_the_metrics() {
-    let promtool = std::env::var("PROMTOOL").unwrap_or_else(|_| "promtool".to_owned());
-    if Command::new(&promtool).arg("--version").output().is_err() {
-        // Past the harness, which keeps to itself what a test prints that passes.
-        let why =
-            "SKIPPED: no promtool, so the metrics were not checked (tests/promtool/install.sh brings one)";
-        writeln!(std::io::stderr(), "{why}").unwrap();
+    let Some(promtool) = promtool("the metrics were") else {
         return;
-    }
+    };
     let launcher = FakeLauncher::new();
     let server = TestServer::start("--heartbeat-interval 20ms --heartbeat-timeout 5s", launcher.clone());
     for path in ["/home", "/missing", "/rep", "/_ringmaster/x"] {

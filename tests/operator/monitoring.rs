@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use super::common::promtool;
 use crate::support::{FakeLauncher, TestServer};
 use serde_json::{Value, json};
 
@@ -168,11 +169,9 @@ fn nothing_vouches_for_a_name_and_prometheus_asks_by_the_address() {
 /// Prometheus's own checker reads rules, so each query becomes one.
 #[test]
 fn every_query_of_the_dashboard_is_one_that_prometheus_understands() {
-    let promtool = std::env::var("PROMTOOL").unwrap_or_else(|_| "promtool".to_owned());
-    if Command::new(&promtool).arg("--version").output().is_err() {
-        println!("SKIPPED: there is no promtool (tests/promtool/install.sh brings one)");
+    let Some(promtool) = promtool("the queries of the dashboard were") else {
         return;
-    }
+    };
     let dashboard: Value = serde_json::from_str(&file("monitoring/grafana-dashboard.json")).unwrap();
     let mut queries = Vec::new();
     fields(&dashboard, "expr", &mut queries);

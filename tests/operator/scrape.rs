@@ -7,6 +7,14 @@ use crate::support::{CALM, FakeLauncher, TestServer, wait_for};
 
 const NAMES: [&str; 3] = ["server_1", "server_2", "server_3"];
 
+/// The states of which the page says that a replica is in them; it tells of all five.
+fn states_of(page: &Page, name: &str) -> Vec<String> {
+    let samples = &page.families["ringmaster_replica_state"].samples;
+    let of_it: Vec<_> = samples.iter().filter(|(_, labels, _)| labels["replica"] == name).collect();
+    assert_eq!(of_it.len(), 5, "{of_it:?}");
+    of_it.iter().filter(|it| it.2 > 0.0).map(|it| it.1["state"].clone()).collect()
+}
+
 #[test]
 fn requests_are_counted_by_replica_and_code_and_timed() {
     let (launcher, _gate) = scripted();
@@ -20,7 +28,8 @@ fn requests_are_counted_by_replica_and_code_and_timed() {
     }
     settle(&server, 41);
     let page = scrape(&server);
-    let by_code = page.by("ringmaster_requests_total", "code");
+    let mut by_code = page.by("ringmaster_requests_total", "code");
+    by_code.retain(|_, count| *count > 0.0);
     let wanted = [("200", 20), ("201", 3), ("2xx", 6), ("302", 4), ("404", 5), ("500", 2), ("5xx", 1)];
     let wanted = wanted.map(|(code, count)| (code.to_owned(), f64::from(count)));
     assert_eq!(by_code.into_iter().collect::<Vec<_>>(), wanted);
@@ -76,10 +85,11 @@ fn the_page_and_the_status_say_the_same() {
         same("in_flight", page.value("ringmaster_in_flight_requests", &of));
         same("retries", page.value("ringmaster_retries_total", &of));
         same("errors", page.by("ringmaster_attempt_failures_total", "replica")[name]);
-        same("requests", page.by("ringmaster_requests_total", "replica").get(name).copied().unwrap_or(0.0));
+        same("requests", page.by("ringmaster_requests_total", "replica")[name]);
         assert_eq!(page.value("ringmaster_replica_up", &of), 1.0);
+        assert_eq!(states_of(&page, name), ["serving"]);
         assert!(page.value("ringmaster_heartbeats_total", &[("replica", name), ("result", "good")]) >= 1.0);
-        assert!(page.value("ringmaster_heartbeat_duration_seconds", &of) > 0.0);
+        assert!(page.value("ringmaster_heartbeat_latency_seconds", &of) > 0.0);
     }
     let broken = [("replica", "server_1"), ("reason", "broken")];
     assert!(page.value("ringmaster_attempt_failures_total", &broken) > 0.0);
@@ -128,6 +138,7 @@ fn failures_and_relaunches_are_counted() {
     wait_for_replica(&server, "server_3", "a crash loop", |it| it["state"] == "crash loop");
     let page = scrape(&server);
     assert_eq!(page.value("ringmaster_replica_up", &[("replica", "server_3")]), 0.0);
+    assert_eq!(states_of(&page, "server_3"), ["crash_loop"]);
     assert_eq!(page.by("ringmaster_replicas", "state")["crash_loop"], 1.0);
     assert_eq!(page.value("ringmaster_ring_share_ratio", &[("replica", "server_3")]), 0.0);
 }
@@ -149,4 +160,49 @@ fn what_the_balancer_answers_itself_is_its_own() {
     assert_eq!(page.value("ringmaster_requests_total", &[("replica", "-"), ("code", "400")]), 1.0);
     assert_eq!(page.value("ringmaster_refusals_total", &[("reason", "no_replica")]), 3.0);
     assert_eq!(page.value("ringmaster_refusals_total", &[("reason", "malformed")]), 1.0);
+}
+
+#[test]
+fn what_alerts_are_about_has_a_series_before_it_happens() {
+    let server = TestServer::start(&format!("{CALM} --replicas 2"), FakeLauncher::new());
+    let page = scrape(&server);
+    let told = page.families["ringmaster_requests_total"].samples.iter();
+    let told: Vec<_> = told.map(|(_, labels, n)| (&*labels["replica"], &*labels["code"], *n)).collect();
+    let of_replica = |name| ["200", "500", "502", "503", "504", "5xx"].map(|code| (name, code, 0.0));
+    let ours = ["400", "502", "503", "504"].map(|code| ("-", code, 0.0));
+    assert_eq!(told, [&of_replica("server_1")[..], &of_replica("server_2"), &ours].concat());
+}
+
+#[test]
+fn how_long_the_last_good_heartbeat_took_is_told_while_others_are_missed() {
+    let launcher = FakeLauncher::new();
+    let server = TestServer::start(&format!("{QUICK} --replicas 1 --fall 100"), launcher.clone());
+    let of = [("replica", "server_1")];
+    let took = |page: &Page| page.get("ringmaster_heartbeat_latency_seconds", &of);
+    wait_for("a good heartbeat", || took(&scrape(&server)).is_some());
+    launcher.at("server_1", |backend| backend.fail_heartbeats(u32::MAX));
+    wait_for_replica(&server, "server_1", "a miss", |it| it["heartbeat"]["result"] == "missed");
+    assert!(took(&scrape(&server)).is_some_and(|seconds| seconds > 0.0));
+}
+
+#[test]
+fn a_replica_that_drains_is_neither_up_nor_failed() {
+    let (launcher, gate) = scripted();
+    let server = TestServer::start(&format!("{CALM} --replicas 2 --drain-timeout 60s"), launcher);
+    let mut held = server.connect();
+    held.send(&request_bytes("GET", "/held", &[], b""));
+    wait_for("a request that is held", || gate.waiting() == 1);
+    let holds = |number: usize| status(&server)["replicas"][number]["in_flight"] == 1;
+    let name = if holds(0) { "server_1" } else { "server_2" };
+    assert_eq!(states_of(&scrape(&server), name), ["serving"]);
+    std::thread::scope(|scope| {
+        let removal = format!(r#"{{"n":1,"hostnames":["{name}"]}}"#);
+        let server = &server;
+        let removed = scope.spawn(move || server.admin("DELETE", "/rm", &removal).status);
+        wait_for("it to drain", || states_of(&scrape(server), name) == ["draining"]);
+        assert_eq!(scrape(server).value("ringmaster_replica_up", &[("replica", name)]), 0.0);
+        gate.open();
+        assert_eq!(removed.join().unwrap(), 200);
+    });
+    held.answer(false);
 }

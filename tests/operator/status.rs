@@ -1,10 +1,12 @@
 //! What the status says of requests.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::common::{ask, number, replica, scripted, settle, status, totals, wait_for_replica};
+use super::exposition::scrape;
 use crate::support::client::request_bytes;
 use crate::support::{CALM, FakeLauncher, TestServer, wait_for};
 
@@ -69,7 +71,7 @@ fn attempts_that_break_are_errors_of_their_replica_and_retries() {
     assert!(broken > 0 && well > 0);
     assert_eq!((number(&one["errors"]), number(&one["requests"])), (broken, 0));
     assert_eq!((number(&two["errors"]), number(&two["requests"]), number(&two["retries"])), (0, well, 0));
-    // Each that broke there was tried elsewhere, or given up.
+    // Each that broke there was tried again, or given up.
     assert_eq!(number(&one["retries"]), broken - failed);
     assert_eq!(number(&status["totals"]["retries"]), broken - failed);
     assert_eq!(status["totals"]["answers"]["5xx"], failed);
@@ -92,6 +94,22 @@ fn one_that_is_too_slow_or_not_there_has_errors() {
     settle(&server, 2);
     let totals = totals(&server);
     assert_eq!((&totals["requests"], &totals["answers"]["5xx"]), (&json!(2), &json!(2)));
+}
+
+#[test]
+fn a_change_of_protocol_that_nobody_asked_for_is_an_error_of_its_replica() {
+    let launcher = FakeLauncher::with(|_, _, stream| {
+        let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: it\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+    });
+    let server = TestServer::start(&format!("{CALM} --replicas 1"), launcher);
+    assert_eq!(server.get("/x").status, 502);
+    settle(&server, 1);
+    let entry = replica(&server, "server_1");
+    assert_eq!((&entry["errors"], &entry["requests"]), (&json!(1), &json!(0)));
+    let broken = [("replica", "server_1"), ("reason", "broken")];
+    assert_eq!(scrape(&server).value("ringmaster_attempt_failures_total", &broken), 1.0);
+    assert_eq!(entry["latency"]["count"], 0, "it is no answer");
 }
 
 #[test]

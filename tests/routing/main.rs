@@ -7,6 +7,7 @@
 mod support;
 
 mod keys;
+mod measured;
 mod policies;
 mod properties;
 mod relaying;

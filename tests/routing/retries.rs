@@ -261,6 +261,10 @@ fn the_only_replica_gets_a_request_again_that_met_the_end_of_an_old_connection()
     // Some of the budget is spent on each of these.
     (0..4).for_each(|k| assert_eq!(client.request("GET", &format!("/{k}"), &[], b"").status, 200, "{k}"));
     assert_eq!(asked.who("/1").len(), 2, "once on the old connection, once on a new one");
+    let all: usize = (0..4).map(|k| asked.who(&format!("/{k}")).len()).sum();
+    let status = server.get("/_ringmaster/status").json()["message"].take();
+    assert_eq!(status["totals"]["retries"], all - 4, "each time that one was tried again");
+    assert_eq!(status["replicas"][0]["retries"], all - 4, "at the same replica, too");
     // Whichever connection they go out on.
     for k in 0..5 {
         let target = format!("/post/{k}");

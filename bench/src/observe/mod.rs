@@ -3,6 +3,7 @@
 mod report;
 mod scraper;
 mod variant;
+mod verdict;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
@@ -59,8 +60,8 @@ pub fn run(options: &options::Observe) -> Result<bool> {
 
 fn method(options: &options::Observe, stage: &Stage<'_>) -> String {
     format!(
-        "Medians over {} round(s) of {} s, in which all took turns and each round began with another; small answers, {} \
-         connections; load by wrk with {} thread(s) on the same machine; the same {BACKENDS} backends behind all. `off` is \
+        "Medians over {} round(s) of {} s, in which all took turns, each round began with another, and every other went \
+         backwards; small answers, {} connections; load by wrk with {} thread(s) on the same machine; the same {BACKENDS} backends behind all. `off` is \
          `--metrics off`, `metrics` the default, `scraped` the default while its metrics are read once a second, `combined` \
          and `json` the default with that access log, written to a file in {} that is emptied after each turn.",
         options.rounds,
@@ -85,9 +86,11 @@ fn rows(options: &options::Observe, stage: &Stage<'_>) -> Result<Vec<Row>> {
     turns.into_iter().map(Turn::end).collect()
 }
 
-/// The order of a round: each begins one further than the one before it.
+/// The order of a round: each begins one further than the one before it, and every other goes backwards, so that none has
+/// always the same before it.
 fn order(round: usize, count: usize) -> impl Iterator<Item = usize> {
-    (0..count).map(move |at| (round + at) % count)
+    let step = move |at: usize| if round.is_multiple_of(2) { at } else { count - at };
+    (0..count).map(move |at| (round + step(at)) % count)
 }
 
 impl Turn {
@@ -140,9 +143,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn none_is_always_first() {
+    fn none_is_always_first_or_behind_the_same() {
         let orders: Vec<Vec<usize>> = (0..4).map(|round| order(round, 3).collect()).collect();
-        assert_eq!(orders, [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 1, 2]]);
+        assert_eq!(orders, [[0, 1, 2], [1, 0, 2], [2, 0, 1], [0, 2, 1]]);
     }
 
     #[test]

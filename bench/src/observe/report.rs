@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::variant::Variant;
-use crate::measurement::{Results, optional, warnings};
+use super::verdict::Comparison;
+use crate::measurement::{Measurement, Results, optional, warnings};
 use crate::table::Table;
 use crate::target::{self, Target};
 
@@ -15,6 +16,11 @@ const LOG: f64 = 0.90;
 
 /// Digits of a ratio: what is measured here is a few parts of a hundred.
 const DIGITS: usize = 3;
+
+/// What is said of targets that the run decides nothing about.
+const CANNOT_TELL: &str = "WARNING: this run cannot tell whether all bounds are met: there were fewer than six rounds, or too \
+                           many of them disagree, or it found what is watched faster than what is not by as much as the \
+                           bound allows it to be slower.";
 
 /// One variant's results.
 #[derive(Clone, Debug, Serialize)]
@@ -39,6 +45,8 @@ pub struct Report {
     pub method: String,
     /// In the order of the table.
     pub rows: Vec<Row>,
+    /// Those that bounds are about, round by round.
+    pub comparisons: Vec<Comparison>,
     /// What was to be reached.
     pub targets: Vec<Target>,
 }
@@ -46,25 +54,33 @@ pub struct Report {
 impl Report {
     /// One without results.
     pub fn new(machine: String, method: String) -> Report {
-        Report { machine, method, rows: Vec::new(), targets: Vec::new() }
+        Report { machine, method, rows: Vec::new(), comparisons: Vec::new(), targets: Vec::new() }
     }
 
     /// Holds the results against what is to be reached.
     pub fn judge(&mut self) {
-        let target = |of: Variant, to: Variant, bound| {
+        let compare = |of: Variant, to: Variant, bound| {
             let what = format!("throughput of {} / {}", of.name(), to.name());
-            Target::at_least(&what, bound, self.ratio(of, to))
+            Comparison::new(what, bound, self.rounds(of), self.rounds(to))
         };
-        self.targets = vec![
-            target(Variant::Metrics, Variant::Off, METRICS),
-            target(Variant::Json, Variant::Metrics, LOG),
-            target(Variant::Json, Variant::Off, LOG),
+        self.comparisons = vec![
+            compare(Variant::Metrics, Variant::Off, METRICS),
+            compare(Variant::Json, Variant::Metrics, LOG),
+            compare(Variant::Json, Variant::Off, LOG),
         ];
+        self.targets = self.comparisons.iter().map(Comparison::target).collect();
+    }
+
+    fn row(&self, of: Variant) -> Option<&Row> {
+        self.rows.iter().find(|row| row.variant == of)
+    }
+
+    fn rounds(&self, of: Variant) -> &[Measurement] {
+        self.row(of).map_or(&[], |row| &row.results.rounds)
     }
 
     fn throughput(&self, of: Variant) -> Option<f64> {
-        let row = self.rows.iter().find(|row| row.variant == of)?;
-        Some(row.results.median.requests_per_second)
+        Some(self.row(of)?.results.median.requests_per_second)
     }
 
     /// How often the throughput of `of` is that of `to`.
@@ -104,8 +120,24 @@ impl Report {
         table
     }
 
-    fn tables(&self) -> [Table; 2] {
-        [self.table(), target::table(&self.targets, DIGITS)]
+    fn spread(&self) -> Table {
+        let head = ["", "rounds", "median", "least", "most"];
+        let mut table = Table::new("Round by round", &head);
+        for comparison in &self.comparisons {
+            let (least, most) = comparison.range().unzip();
+            table.push(vec![
+                comparison.what.clone(),
+                comparison.ratios.len().to_string(),
+                optional(comparison.median(), DIGITS),
+                optional(least, DIGITS),
+                optional(most, DIGITS),
+            ]);
+        }
+        table
+    }
+
+    fn tables(&self) -> [Table; 3] {
+        [self.table(), self.spread(), target::table(&self.targets, DIGITS)]
     }
 
     fn notes(&self) -> Vec<String> {
@@ -117,6 +149,9 @@ impl Report {
             notes.push(format!(
                 "WARNING: {dropped} lines were dropped, which cost less than those that are written."
             ));
+        }
+        if self.targets.iter().any(|target| target.found.is_some() && target.is_met.is_none()) {
+            notes.push(CANNOT_TELL.to_owned());
         }
         let rounds = self.rows.iter().flat_map(|row| &row.results.rounds);
         let others: Vec<f64> = rounds.map(|round| round.others).collect();
@@ -146,7 +181,7 @@ mod tests {
         let mut report = Report::new("2 cores".into(), "Medians.".into());
         let row = |(variant, speed): (Variant, f64)| Row {
             variant,
-            results: Results::new(vec![measurement(speed, 1.0); 3]),
+            results: Results::new(vec![measurement(speed, 1.0); 6]),
             dropped: variant.logs().then_some(2),
             scrapes: variant.is_scraped().then_some(15),
         };
@@ -166,19 +201,33 @@ mod tests {
         );
         assert_eq!(judged([100.0, 94.0, 94.0, 94.0, 94.0])[0], (Some(0.94), Some(false)));
         assert_eq!(judged([0.0; 5]), [(None, None); 3]);
+        assert_eq!(judged([90.0, 100.0, 100.0, 95.0, 95.0])[0], (Some(100.0 / 90.0), None));
+    }
+
+    #[test]
+    fn what_a_run_cannot_tell_is_said() {
+        let unsure = report([90.0, 100.0, 100.0, 95.0, 95.0]).to_text();
+        assert!(
+            unsure.contains("cannot tell\n") && unsure.contains("WARNING: this run cannot tell"),
+            "{unsure}"
+        );
+        let sure = report([100.0, 96.0, 95.0, 93.0, 87.0]).to_text();
+        assert!(!sure.contains("cannot tell"), "{sure}");
+        let spread = "throughput of json / off           6   0.870  0.870  0.870";
+        assert!(sure.contains(spread), "{spread} is not in\n{sure}");
     }
 
     #[test]
     fn what_is_shown() {
         let report = report([100.0, 96.0, 95.0, 93.0, 87.0]);
         let text = report.to_text();
-        for words in ["15 times", "4 lines were dropped", "WARNING: 15 errors", "throughput of json / off"] {
+        for words in ["15 times", "4 lines were dropped", "WARNING: 30 errors", "throughput of json / off"] {
             assert!(text.contains(words), "{words} is not in\n{text}");
         }
         let markdown = report.to_markdown();
         for row in [
-            "| off | 100 | 1.000 | - | 0.50 | 1.00 | 20.0 | - | 3 |",
-            "| json | 87 | 0.870 | 0.906 | 0.50 | 1.00 | 20.0 | 2 | 3 |",
+            "| off | 100 | 1.000 | - | 0.50 | 1.00 | 20.0 | - | 6 |",
+            "| json | 87 | 0.870 | 0.906 | 0.50 | 1.00 | 20.0 | 2 | 6 |",
         ] {
             assert!(markdown.contains(row), "{row} is not in\n{markdown}");
         }
@@ -191,6 +240,7 @@ mod tests {
         assert_eq!(json["rows"][2]["scrapes"], 15);
         assert_eq!(json["rows"][4]["dropped"], 2);
         assert_eq!(json["rows"][0]["median"]["requests_per_second"], 1.0);
-        assert_eq!(json["rows"][0]["rounds"].as_array().map(Vec::len), Some(3));
+        assert_eq!(json["rows"][0]["rounds"].as_array().map(Vec::len), Some(6));
+        assert_eq!(json["comparisons"][0]["ratios"].as_array().map(Vec::len), Some(6));
     }
 }

@@ -33,7 +33,7 @@ bench compare   throughput, latency and CPU beside HAProxy, nginx and Caddy (tho
     --markdown FILE        the tables as Markdown
 bench observe   what metrics and the access log cost: the same balancer in turns with and without them, by wrk
     --seconds N            of one measurement (5)
-    --rounds N             measurements of each variant, of which the median counts (5)
+    --rounds N             measurements of each variant; fewer than six cannot tell (10)
     --connections N        keep-alive connections (64)
     --patience SECONDS     most time to wait, in all, for other programs that keep the machine busy (120)
     --json FILE            the results, each measurement too, as JSON

@@ -35,7 +35,7 @@ pub fn read(given: &mut Given) -> Result<Job> {
     let mut options = Observe {
         ringmaster: beside_us()?,
         time: Duration::from_secs(5),
-        rounds: 5,
+        rounds: 10,
         connections: 64,
         patience: Duration::from_secs(120),
         json: None,
