@@ -44,7 +44,7 @@ pub enum Kind {
     Relaunched,
     /// A replica fails again and again: its launches are put off.
     CrashLoop,
-    /// A launch failed.
+    /// A launch failed, or the address of a server of somebody else's could not be found.
     LaunchFailed,
     /// Too many replicas miss heartbeats together to be believed.
     Panic,

@@ -408,6 +408,19 @@ fn what_decides_is_told_the_time_and_reads_no_clock() {
     }
 }
 
+/// Requests wait for the fleet's mutex, so nobody may wait for another one while he has it.
+#[test]
+fn what_the_fleets_mutex_guards_takes_no_other_lock() {
+    let sources = program();
+    let state = sources.iter().find(|source| source.path == "fleet/state.rs").unwrap();
+    let mut found = Vec::new();
+    // The instruments of the program are behind locks of their own.
+    for word in ["Metrics", "Mutex", "RwLock", "lock"] {
+        found.extend(state.words(word).map(|at| format!("{}: may wait ({word})", state.at(at))));
+    }
+    none(found);
+}
+
 #[test]
 fn no_file_is_too_long_to_be_read_and_none_is_a_drawer_for_everything() {
     let mut found = Vec::new();

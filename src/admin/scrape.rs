@@ -1,8 +1,11 @@
 //! `/_ringmaster/metrics`: everything that is counted, in the Prometheus text format, with its names and units.
 //!
-//! The series are those of the replicas that there are, so they do not grow while replicas come and go: each has one for
-//! every status code that it has answered (53 at most), and some forty others. What one that goes has counted since the
-//! last scrape is lost to Prometheus: handed on to another series, all that it ever counted would look like one moment's.
+//! The series on a page are those of the replicas that there are, so a page does not grow while replicas come and go: each
+//! has one for every status code that it has answered (53 at most), and some forty others. What one that goes has counted
+//! since the last scrape is lost to Prometheus: handed on to the series of another, all that it ever counted would look
+//! like one moment's. One that goes on under another name (`--respawn-name random`) takes its counts along: its series end,
+//! and those of the new name begin with all that it has ever counted. `rate` does not take a beginning for an increase, so
+//! what came since the last scrape is lost here too; and Prometheus keeps the series of every name that there was.
 //!
 //! Prometheus sees no growth in the first value of a series. So those that alerts are about are there from the start, at 0:
 //! of each replica 200 and everything from 500 to 599, of the balancer 400, 502, 503 and 504. Of any other code, what came

@@ -118,7 +118,7 @@ struct Entry {
     owned_slots: usize,
     /// In a row, without a minute of health between them.
     failures: u32,
-    /// Until it is launched again, if that is not under way.
+    /// Until it is launched again, or looked for if it is somebody else's; `null` if that is under way.
     next_try_ms: Option<u64>,
     last_error: Option<String>,
 }

@@ -23,7 +23,7 @@ pub use lease::{Claim, Lease};
 pub use view::{Overview, Phase, Recruit, Replica, ReplicaId, Trouble, Watched};
 
 use crate::balance::Policy;
-use crate::metrics::Metrics;
+use crate::metrics::{Meter, Metrics};
 use crate::replica::{Hostname, Instance};
 use crate::ring::{Ring, RingId, Shape};
 use crate::sync::{Condvar, Mutex, MutexGuard};
@@ -47,7 +47,7 @@ impl Fleet {
     /// An empty fleet on a ring of this shape, whose requests go by this policy.
     pub fn new(shape: Shape, policy: Policy) -> Fleet {
         let metrics = Metrics::default();
-        let state = State::new(Ring::new(shape), policy, metrics.clone(), Instant::now());
+        let state = State::new(Ring::new(shape), policy, Instant::now());
         Fleet { shared: Arc::new(Shared { state: Mutex::new(state), metrics, changed: Condvar::new() }) }
     }
 
@@ -138,7 +138,14 @@ impl Fleet {
         // Finding slots may take milliseconds. It is done on a copy, so that no request waits; taking them is quick,
         // and fails if somebody else took one meanwhile.
         let found = find_slots(ring, ids)?;
+        let recruits = recruits.iter().map(|recruit| self.measured(recruit.clone())).collect();
         self.lock().at(Instant::now()).enrol(recruits, &found)
+    }
+
+    /// A recruit with its meter. Those who sum all meters up keep others from making one, so none is made under the lock
+    /// that requests wait for.
+    fn measured(&self, recruit: Recruit) -> (Recruit, Arc<Meter>) {
+        (recruit, self.shared.metrics.meter())
     }
 
     /// Takes back a replica that an earlier run of the balancer recorded, with the ring identity and, where they can
@@ -153,6 +160,7 @@ impl Fleet {
         slots: &[usize],
         instance: Option<Instance>,
     ) -> Result<ReplicaId, String> {
+        let recruit = self.measured(recruit);
         self.lock().at(Instant::now()).restore(recruit, ring_id, slots, instance)
     }
 
@@ -175,9 +183,15 @@ impl Fleet {
         self.lock().at(Instant::now()).fail(id, instance)
     }
 
-    /// Records what runs a replica now, or that nothing does.
+    /// Records what runs a replica now, or that nothing does. A replica that was at the same address has ended, see
+    /// [`Watched::lost`].
     pub fn set_instance(&self, id: ReplicaId, instance: Option<Instance>) {
         self.lock().at(Instant::now()).set_instance(id, instance);
+    }
+
+    /// Records where a replica of somebody else's is. Several may be at one address: it may have more names than one.
+    pub fn locate(&self, id: ReplicaId, instance: Instance) {
+        self.lock().at(Instant::now()).locate(id, Some(instance));
     }
 
     /// Notes what keeps a replica from serving, for those who ask; `None` when nothing does any more.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::lease::Chosen;
 use super::view::{Overview, Phase, Recruit, Replica, ReplicaId, Trouble, Watched};
 use crate::balance::{Balance, Policy};
-use crate::metrics::{Meter, Metrics};
+use crate::metrics::Meter;
 use crate::replica::{Hostname, Instance};
 use crate::ring::{Ring, RingId, Shape, Weight};
 
@@ -19,6 +19,8 @@ struct Member {
     /// Since when.
     since: Instant,
     instance: Option<Instance>,
+    /// Its address, since it has become another's.
+    lost: Option<SocketAddr>,
     weight: Weight,
     claimed: bool,
     trouble: Option<Trouble>,
@@ -37,7 +39,6 @@ pub(super) struct State {
     balance: Balance,
     members: BTreeMap<RingId, Member>,
     next_serial: u64,
-    metrics: Metrics,
     /// When the change that is being made is made.
     now: Instant,
     /// Replicas that have failed are in the ring, because too many have.
@@ -45,9 +46,9 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(ring: Ring, policy: Policy, metrics: Metrics, now: Instant) -> State {
+    pub(super) fn new(ring: Ring, policy: Policy, now: Instant) -> State {
         let balance = Balance::new(policy);
-        State { ring, balance, members: BTreeMap::new(), next_serial: 0, metrics, now, in_panic: false }
+        State { ring, balance, members: BTreeMap::new(), next_serial: 0, now, in_panic: false }
     }
 
     /// The state, told what time it is; for changes of who stands where.
@@ -221,18 +222,18 @@ impl State {
     /// Makes members of recruits with the identities and slots that were found for them, all or none.
     pub(super) fn enrol(
         &mut self,
-        recruits: &[Recruit],
+        recruits: Vec<(Recruit, Arc<Meter>)>,
         found: &[(RingId, Vec<usize>)],
     ) -> Result<Vec<ReplicaId>, String> {
         let mut enrolled = Vec::with_capacity(recruits.len());
-        for (recruit, (ring_id, slots)) in recruits.iter().zip(found) {
+        for ((recruit, meter), (ring_id, slots)) in recruits.into_iter().zip(found) {
             let weight = self.ring_weight(recruit.weight);
             let take = |ring: &mut Ring| ring.restore(*ring_id, slots, weight).map_err(|e| e.to_string());
             if let Err(why) = self.check_free(&recruit.hostname).and_then(|()| take(&mut self.ring)) {
                 enrolled.into_iter().for_each(|id| self.dismiss(id));
                 return Err(why);
             }
-            enrolled.push(self.insert(*ring_id, recruit.clone(), Phase::Joining, None));
+            enrolled.push(self.insert((recruit, meter), *ring_id, Phase::Joining, None));
         }
         Ok(enrolled)
     }
@@ -244,7 +245,7 @@ impl State {
 
     pub(super) fn restore(
         &mut self,
-        recruit: Recruit,
+        (recruit, meter): (Recruit, Arc<Meter>),
         ring_id: RingId,
         slots: &[usize],
         instance: Option<Instance>,
@@ -258,22 +259,21 @@ impl State {
         if self.ring.restore(ring_id, slots, weight).is_err() {
             self.ring.place_weighted(ring_id, weight).map_err(|full| full.to_string())?;
         }
-        Ok(self.insert(ring_id, recruit, Phase::Down, instance))
+        Ok(self.insert((recruit, meter), ring_id, Phase::Down, instance))
     }
 
     fn insert(
         &mut self,
+        (Recruit { hostname, weight }, meter): (Recruit, Arc<Meter>),
         ring_id: RingId,
-        recruit: Recruit,
         phase: Phase,
         instance: Option<Instance>,
     ) -> ReplicaId {
         let serial = self.next_serial;
         self.next_serial += 1;
-        let Recruit { hostname, weight } = recruit;
-        let (since, meter) = (self.now, self.metrics.meter());
-        let (claimed, trouble) = (false, None);
-        let member = Member { serial, hostname, phase, since, instance, weight, claimed, trouble, meter };
+        let (since, lost, claimed, trouble) = (self.now, None, false, None);
+        let member =
+            Member { serial, hostname, phase, since, instance, lost, weight, claimed, trouble, meter };
         self.members.insert(ring_id, member);
         // One that was recorded under other settings is kept, for the next that have weights, and does not count.
         self.balance.add(ring_id, if self.has_weights() { weight } else { Weight::ONE });
@@ -330,7 +330,7 @@ impl State {
         let mut gone = Vec::new();
         for (&ring_id, member) in &mut self.members {
             if ring_id != id.ring_id && same(member) {
-                member.instance = None;
+                (member.instance, member.lost) = (None, Some(address));
                 if member.phase == Phase::Serving {
                     member.enter(Phase::Down, self.now);
                     gone.push(ring_id);
@@ -344,8 +344,12 @@ impl State {
         if let Some(new) = &instance {
             self.forget_address(id, new.address);
         }
+        self.locate(id, instance);
+    }
+
+    pub(super) fn locate(&mut self, id: ReplicaId, instance: Option<Instance>) {
         if let Some(member) = self.member_mut(id) {
-            member.instance = instance;
+            (member.instance, member.lost) = (instance, None);
         }
     }
 
@@ -434,10 +438,10 @@ impl State {
 }
 
 fn watch(id: ReplicaId, member: &Member) -> Watched {
-    let Member { phase, claimed, .. } = *member;
+    let Member { phase, lost, claimed, .. } = *member;
     let (hostname, instance, meter) =
         (member.hostname.clone(), member.instance.clone(), member.meter.clone());
-    Watched { id, hostname, phase, instance, claimed, meter }
+    Watched { id, hostname, phase, instance, lost, claimed, meter }
 }
 
 #[cfg(test)]

@@ -20,12 +20,27 @@ fn recruits(hostnames: &[Hostname]) -> Vec<Recruit> {
     hostnames.iter().cloned().map(Recruit::from).collect()
 }
 
+fn measured(recruits: &[Recruit]) -> Vec<(Recruit, Arc<Meter>)> {
+    recruits.iter().cloned().map(|recruit| (recruit, Arc::default())).collect()
+}
+
+/// What [`Fleet::restore`](crate::fleet::Fleet::restore) does.
+fn restore(
+    state: &mut State,
+    recruit: impl Into<Recruit>,
+    ring_id: RingId,
+    slots: &[usize],
+    instance: Option<Instance>,
+) -> Result<ReplicaId, String> {
+    state.restore((recruit.into(), Arc::default()), ring_id, slots, instance)
+}
+
 /// What [`Fleet::recruit`](crate::fleet::Fleet::recruit) does under two locks.
 fn recruit(state: &mut State, hostnames: &[Hostname]) -> Result<Vec<ReplicaId>, String> {
     let recruits = &recruits(hostnames)[..];
     let (ids, ring) = state.survey(recruits)?;
     let found = crate::fleet::find_slots(ring, ids)?;
-    state.enrol(recruits, &found)
+    state.enrol(measured(recruits), &found)
 }
 
 fn empty() -> State {
@@ -33,7 +48,7 @@ fn empty() -> State {
 }
 
 fn of_policy(policy: Policy) -> State {
-    State::new(Ring::new(Shape::default()), policy, Metrics::default(), Instant::now())
+    State::new(Ring::new(Shape::default()), policy, Instant::now())
 }
 
 /// A fleet whose replicas serve.
@@ -92,7 +107,7 @@ fn slots_that_somebody_took_meanwhile_are_not_given_twice() {
     let (ids, ring) = state.survey(&recruits(&names(&["S2"]))).unwrap();
     let found = crate::fleet::find_slots(ring, ids).unwrap();
     recruit(&mut state, &names(&["S3"])).unwrap();
-    assert!(state.enrol(&recruits(&names(&["S2"])), &found).is_err());
+    assert!(state.enrol(measured(&recruits(&names(&["S2"]))), &found).is_err());
     assert_eq!(state.replicas().len(), 2);
 }
 
@@ -134,6 +149,19 @@ fn a_replica_whose_address_is_given_to_another_is_down() {
     assert!(owners(&state).iter().all(|owner| *owner == Some(ids[0].ring_id)));
     assert_eq!(*state.replica(recruit).unwrap().instance.unwrap().key, *"new");
     assert_eq!(listed(&state), ["S1", "S2"]);
+    assert_eq!(state.watch(ids[1]).unwrap().lost, Some(instance(2).address), "so that it can be told");
+    state.set_instance(ids[1], Some(instance(77)));
+    assert_eq!(state.watch(ids[1]).unwrap().lost, None);
+}
+
+/// Names of one server would take its address from each other for ever.
+#[test]
+fn two_of_somebody_elses_may_be_at_one_address() {
+    let (mut state, ids) = serving(&["S1", "S2"]);
+    state.locate(ids[0], Some(Instance { key: "another-name".into(), ..instance(2) }));
+    let both: Vec<Replica> = ids.iter().map(|&id| state.replica(id).unwrap()).collect();
+    assert!(both.iter().all(|replica| replica.phase == Phase::Serving && replica.instance.is_some()));
+    assert!(ids.iter().all(|&id| state.watch(id).unwrap().lost.is_none()));
 }
 
 #[test]
@@ -188,7 +216,7 @@ fn a_recorded_weight_has_no_effect_where_there_are_none() {
         .map(|k: u16| {
             let weight = Weight::new(if k == 1 { 100 } else { 1 }).unwrap();
             let recruit = Recruit { hostname: Hostname::numbered(k.into()), weight };
-            state.restore(recruit, RingId(k.into()), &[], Some(instance(k))).unwrap()
+            restore(&mut state, recruit, RingId(k.into()), &[], Some(instance(k))).unwrap()
         })
         .collect();
     state.admit(&ids);
@@ -208,7 +236,7 @@ fn shares_are_those_of_the_policy() {
         let recruits = [("S1", 3), ("S2", 1)].map(weigh);
         let (ids, ring) = state.survey(&recruits).unwrap();
         let found = crate::fleet::find_slots(ring, ids).unwrap();
-        let ids = state.enrol(&recruits, &found).unwrap();
+        let ids = state.enrol(measured(&recruits), &found).unwrap();
         (1..).zip(&ids).for_each(|(k, &id)| state.set_instance(id, Some(instance(k))));
         state.admit(&ids);
         assert!((state.overview().spread[&ids[0].ring_id] - share).abs() < 0.01, "{policy}");
@@ -297,13 +325,13 @@ fn what_was_recorded_is_restored_to_the_slot() {
     for &id in [&ids[2], &ids[0]] {
         let replica = state.replica(id).unwrap();
         let back =
-            again.restore(replica.hostname.into(), id.ring_id, &replica.slots, replica.instance).unwrap();
+            restore(&mut again, replica.hostname, id.ring_id, &replica.slots, replica.instance).unwrap();
         assert_eq!(again.replica(back).unwrap().slots, replica.slots);
         assert_eq!(again.replica(back).unwrap().phase, Phase::Down);
     }
-    assert!(again.restore(name("S1").into(), RingId(9), &[], None).is_err(), "the name is taken");
-    assert!(again.restore(name("S4").into(), ids[0].ring_id, &[], None).is_err(), "the identity is taken");
-    let new = again.restore(name("S4").into(), RingId(9), &[1, 2], None).unwrap();
+    assert!(restore(&mut again, name("S1"), RingId(9), &[], None).is_err(), "the name is taken");
+    assert!(restore(&mut again, name("S4"), ids[0].ring_id, &[], None).is_err(), "the identity is taken");
+    let new = restore(&mut again, name("S4"), RingId(9), &[1, 2], None).unwrap();
     assert_eq!(again.replica(new).unwrap().slots.len(), 9, "a record of another ring gets new slots");
 }
 

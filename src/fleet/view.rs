@@ -1,6 +1,7 @@
 //! What the fleet shows of a replica to those outside.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -98,7 +99,7 @@ pub struct Overview {
 pub struct Trouble {
     /// Failures in a row, without a minute of health between them.
     pub failures: u32,
-    /// When it is launched again, if that is not under way already.
+    /// When it is launched again, or looked for if it is somebody else's, if that is not under way already.
     pub next_try: Option<Instant>,
     /// What went wrong last.
     pub last_error: String,
@@ -122,6 +123,8 @@ pub struct Watched {
     pub phase: Phase,
     /// What runs it, if anything does.
     pub instance: Option<Instance>,
+    /// Where it was until another was launched there; nothing runs it since.
+    pub lost: Option<SocketAddr>,
     /// Whether somebody holds the claim on it.
     pub claimed: bool,
     /// What is counted and noted of it.

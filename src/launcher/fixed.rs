@@ -61,7 +61,7 @@ impl Backend {
     /// Where it is; the first address if its name has several.
     fn resolve(&self) -> Result<SocketAddr, LaunchError> {
         let failed =
-            |why: &dyn fmt::Display| LaunchError(format!("find the address of {}: {why}", self.text));
+            |why: &dyn fmt::Display| LaunchError(format!("cannot find the address of {}: {why}", self.text));
         let mut addresses = self.text.to_socket_addrs().map_err(|error| failed(&error))?;
         addresses.next().ok_or_else(|| failed(&"it has none"))
     }
@@ -104,7 +104,7 @@ impl Launcher for Fixed {
                 weight: backend.weight,
             },
             key: backend.text.as_str().into(),
-            instance: backend.instance().inspect_err(|error| log::warn!("cannot {error}")).ok(),
+            instance: backend.instance().inspect_err(|error| log::warn!("{error}")).ok(),
         };
         Ok((1..).zip(&self.backends).map(survivor).collect())
     }

@@ -64,9 +64,13 @@ impl Inner {
             match pulse {
                 Some(Pulse::Good(_)) => {
                     self.fleet.admit(&[id]);
-                    let found = if self.launcher.is_fixed() { "found" } else { "adopted" };
+                    // What is somebody else's is of no earlier run.
+                    let (kind, found) = match self.launcher.is_fixed() {
+                        true => (Kind::Joined, "found"),
+                        false => (Kind::Adopted, "adopted"),
+                    };
                     log::info!("{found} {hostname} at {}, ring id {}", instance.address, id.ring_id);
-                    self.journal.note(Kind::Adopted, Some(&hostname), format!("at {}", instance.address));
+                    self.journal.note(kind, Some(&hostname), format!("at {}", instance.address));
                 }
                 // The watchdog will say so.
                 _ if self.launcher.is_fixed() => {}

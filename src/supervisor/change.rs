@@ -73,10 +73,9 @@ impl Inner {
         let outcomes = self.crew.run_all(launches.collect());
         // The first may have died while the last was starting.
         let lives = |id: ReplicaId| match self.fleet.watch(id).and_then(|replica| replica.instance) {
-            Some(instance) if self.ended.contains(&instance.key) => {
-                Err(LaunchError("it has ended".to_owned()))
-            }
-            _ => Ok(()),
+            Some(instance) if !self.ended.contains(&instance.key) => Ok(()),
+            // It may have lost its address to another already.
+            _ => Err(LaunchError("it has ended".to_owned())),
         };
         let outcomes =
             ids.iter().zip(outcomes).map(|(&id, outcome)| outcome.map(|outcome| outcome.and(lives(id))));

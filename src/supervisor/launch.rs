@@ -55,14 +55,25 @@ impl Inner {
 
     /// Has the launcher start a replica, and records what runs it.
     fn start(&self, id: ReplicaId) -> Result<(Order, Instance), LaunchError> {
+        let order = self.order(id)?;
+        let instance = self.launcher.start(&order).inspect_err(|_| self.suspect_stray(&order.hostname))?;
+        self.fleet.set_instance(id, Some(instance.clone()));
+        Ok((order, instance))
+    }
+
+    /// Has the launcher find a replica that is somebody else's, and records where it is.
+    fn find(&self, id: ReplicaId) -> Result<(), LaunchError> {
+        let instance = self.launcher.start(&self.order(id)?)?;
+        self.fleet.locate(id, instance);
+        Ok(())
+    }
+
+    fn order(&self, id: ReplicaId) -> Result<Order, LaunchError> {
         let Some(replica) = self.fleet.replica(id) else {
             return Err(LaunchError("the replica is gone".to_owned()));
         };
         let Replica { hostname, slots, weight, .. } = replica;
-        let order = Order { hostname, ring_id: id.ring_id, slots, weight };
-        let instance = self.launcher.start(&order).inspect_err(|_| self.suspect_stray(&order.hostname))?;
-        self.fleet.set_instance(id, Some(instance.clone()));
-        Ok((order, instance))
+        Ok(Order { hostname, ring_id: id.ring_id, slots, weight })
     }
 
     fn first_heartbeat(&self, id: ReplicaId, hostname: &Hostname, instance: &Instance) -> Result<(), String> {
@@ -128,7 +139,7 @@ impl Inner {
         }
         if self.launcher.is_fixed() {
             // It has only been found; whether it is well its heartbeats will tell.
-            return self.start(id).map(|_| Relaunch::NotNeeded);
+            return self.find(id).map(|()| Relaunch::NotNeeded);
         }
         let begun = Instant::now();
         let mut removed = Duration::ZERO;

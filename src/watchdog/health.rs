@@ -49,8 +49,8 @@ pub enum Transition {
     Fell {
         /// What the last heartbeat came back with.
         miss: Miss,
-        /// How long ago the replica was last known to be well.
-        unwell_for: Duration,
+        /// How long ago the replica was last known to be well, if it ever was.
+        unwell_for: Option<Duration>,
     },
     /// The replica is well again.
     Rose,
@@ -64,7 +64,8 @@ pub struct Health {
     /// Misses or good heartbeats in a row, whichever the last was.
     misses: u32,
     goods: u32,
-    last_good: Instant,
+    /// `None` before the first good one.
+    last_good: Option<Instant>,
     /// Since when it has been well.
     well_since: Instant,
     /// How often it was well for less than [`FORGIVEN_AFTER`].
@@ -75,12 +76,25 @@ impl Health {
     /// A replica that has just answered.
     pub fn well(threshold: Threshold, now: Instant) -> Health {
         let standing = Standing::Well;
-        Health { threshold, standing, misses: 0, goods: 0, last_good: now, well_since: now, relapses: 0 }
+        Health {
+            threshold,
+            standing,
+            misses: 0,
+            goods: 0,
+            last_good: Some(now),
+            well_since: now,
+            relapses: 0,
+        }
     }
 
     /// A replica of which nothing is known.
     pub fn unknown(threshold: Threshold, now: Instant) -> Health {
-        Health { standing: Standing::Doubted, ..Health::well(threshold, now) }
+        Health { standing: Standing::Doubted, last_good: None, ..Health::well(threshold, now) }
+    }
+
+    /// Begins anew, as one of which nothing is known but when it was last well.
+    pub fn begin_anew(&mut self, now: Instant) {
+        *self = Health { last_good: self.last_good, ..Health::unknown(self.threshold, now) };
     }
 
     /// What is thought of it now.
@@ -98,9 +112,9 @@ impl Health {
         self.misses
     }
 
-    /// How long ago it was known to be well.
-    pub fn unwell_for(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.last_good)
+    /// How long ago it was known to be well, if it ever was.
+    pub fn unwell_for(&self, now: Instant) -> Option<Duration> {
+        self.last_good.map(|last_good| now.saturating_duration_since(last_good))
     }
 
     /// How many good heartbeats in a row it takes to be well again.
@@ -136,7 +150,7 @@ impl Health {
 
     fn good(&mut self, now: Instant) -> Option<Transition> {
         self.misses = 0;
-        self.last_good = now;
+        self.last_good = Some(now);
         if self.standing == Standing::Well {
             if now.saturating_duration_since(self.well_since) >= FORGIVEN_AFTER {
                 self.relapses = 0;

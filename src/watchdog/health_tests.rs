@@ -92,7 +92,7 @@ fn a_failure_says_how_long_ago_the_last_good_heartbeat_was() {
     health.observe(&pulse('g'), begin + STEP);
     assert_eq!(health.observe(&pulse('m'), begin + 2 * STEP), None);
     let fell = health.observe(&pulse('m'), begin + 3 * STEP);
-    assert_eq!(fell, Some(Transition::Fell { miss: miss(), unwell_for: 2 * STEP }));
+    assert_eq!(fell, Some(Transition::Fell { miss: miss(), unwell_for: Some(2 * STEP) }));
 }
 
 /// The same in the simplest words there are: the whole history is kept and looked at afresh each time.

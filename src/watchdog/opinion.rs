@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::health::{Health, Standing, Threshold};
 use super::schedule::Schedule;
 use crate::fleet::{Phase, Trouble, Watched};
-use crate::replica::Instance;
+use crate::replica::{Hostname, Instance};
 
 /// The part of a circle that spreads any number of points over it evenly, one after another: the golden section.
 const GOLDEN: f64 = 0.618_033_988_749_895;
@@ -34,8 +34,14 @@ pub(super) struct Opinion {
     /// It is being launched.
     pub(super) relaunching: bool,
     pub(super) schedule: Schedule,
-    /// Since when it is down, if it was ever up.
+    /// Why and since when it is down, if it was ever there.
     pub(super) failure: Option<Failure>,
+    /// The failure that the launch under way is to end. Whatever fails meanwhile is what was launched.
+    pub(super) in_repair: Option<Failure>,
+    /// It has served in this run.
+    pub(super) has_served: bool,
+    /// Why a server of somebody else's could not be found, when it was looked for last.
+    pub(super) not_found: Option<String>,
     /// It was taken out because it missed heartbeats, and is not known to be dead.
     pub(super) is_silent: bool,
     /// It has failed and is in the ring all the same, because too many have.
@@ -46,9 +52,11 @@ pub(super) struct Opinion {
 
 /// A failure, for whoever reads of its end.
 pub(super) struct Failure {
+    /// What the replica was called.
+    pub(super) name: Hostname,
     pub(super) noticed: Instant,
-    /// How long it had not been known to be well by then.
-    pub(super) unwell_for: Duration,
+    /// How long it had not been known to be well by then, if it ever was.
+    pub(super) unwell_for: Option<Duration>,
     pub(super) why: String,
 }
 
@@ -67,6 +75,9 @@ impl Opinion {
             relaunching: false,
             schedule: Schedule::new(longest_pause),
             failure: None,
+            in_repair: None,
+            has_served: false,
+            not_found: None,
             is_silent: false,
             spared: false,
             replaced_in_panic: false,
@@ -81,9 +92,9 @@ impl Opinion {
         if self.instance != replica.instance {
             self.instance = replica.instance.clone();
             (self.ended, self.asked, self.spared, self.is_silent) = (false, false, false, false);
-            self.health = Health::unknown(threshold, now);
-            self.next_pulse = now;
+            self.doubt(now);
         }
+        self.has_served |= serves;
         if serves && !self.spared && !self.ended && self.health.standing() != Standing::Well {
             self.health = Health::well(threshold, now);
             self.schedule.serves(now);
@@ -92,8 +103,8 @@ impl Opinion {
     }
 
     /// Nothing is known of it any more.
-    pub(super) fn doubt(&mut self, threshold: Threshold, now: Instant) {
-        self.health = Health::unknown(threshold, now);
+    pub(super) fn doubt(&mut self, now: Instant) {
+        self.health.begin_anew(now);
         self.next_pulse = now;
     }
 

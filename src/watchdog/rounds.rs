@@ -163,20 +163,25 @@ impl Rounds {
     /// pulses too: it was adopted or taken back after a removal that failed, a request could not connect, its relaunch is
     /// put off and it recovers meanwhile, or it is somebody else's.
     fn revive(&mut self, replica: &Watched, now: Instant) -> Option<Instant> {
-        let (is_fixed, threshold) = (self.supervisor.is_fixed(), self.settings.threshold);
+        let is_fixed = self.supervisor.is_fixed();
         let is_in_charge = self.is_in_charge.load(Relaxed);
         let opinion = self.opinion(replica, now);
         if opinion.relaunching {
             return None;
+        }
+        if let Some(address) = replica.lost.filter(|_| opinion.failure.is_none()) {
+            self.take_out(replica, format!("its address {address} has become another's"), now);
+            return Some(now);
         }
         let has_failed = replica.instance.is_none() || opinion.health.standing() == Standing::Failed;
         let may_replace = is_in_charge || replica.instance.is_none() || opinion.ended;
         let is_forever = is_fixed && replica.instance.is_some();
         if opinion.health.standing() == Standing::Well {
             // It was well when it left, and has been taken back: nothing is known of it since.
-            opinion.doubt(threshold, now);
+            opinion.doubt(now);
         } else if has_failed && may_replace && !is_forever && opinion.schedule.is_due(now) {
             opinion.relaunching = true;
+            opinion.in_repair = opinion.failure.take();
             let events = self.events.clone();
             let id = replica.id;
             self.supervisor.relaunch(id, move |outcome| {
@@ -250,4 +255,4 @@ impl Rounds {
 
 #[cfg(test)]
 #[path = "rounds_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -57,8 +57,16 @@ impl Launcher for Idle {
 
 /// A watchdog of `n` replicas that serve; its questions come out at the other end, and nobody answers them.
 fn rounds(n: usize) -> (Rounds, Receiver<Question>) {
+    over(fleet(n), n, Idle)
+}
+
+/// A watchdog of this fleet, of `n` at most, over this launcher.
+pub(in crate::watchdog) fn over(
+    fleet: Fleet,
+    n: usize,
+    launcher: impl Launcher + 'static,
+) -> (Rounds, Receiver<Question>) {
     let heartbeat = heartbeat::Settings { timeout: INTERVAL, path: PathAndQuery::from_static("/heartbeat") };
-    let fleet = fleet(n);
     let supervisor = supervisor::Settings {
         min_replicas: 1,
         max_replicas: n,
@@ -70,7 +78,7 @@ fn rounds(n: usize) -> (Rounds, Receiver<Question>) {
     };
     let shutdown = Shutdown::default();
     let supervisor =
-        Supervisor::new(fleet.clone(), Box::new(Idle), supervisor, Journal::default(), shutdown).unwrap();
+        Supervisor::new(fleet.clone(), Box::new(launcher), supervisor, Journal::default(), shutdown).unwrap();
     let settings = Settings {
         interval: INTERVAL,
         heartbeat,

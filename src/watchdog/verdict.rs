@@ -12,6 +12,7 @@ use crate::forward::Unreached;
 use crate::heartbeat::{Miss, Pulse};
 use crate::journal::Kind;
 use crate::launcher::LaunchError;
+use crate::replica::Hostname;
 use crate::supervisor::{Relaunch, Stages};
 
 /// How long to wait before a server of somebody else's that could not be found is looked for again.
@@ -109,11 +110,22 @@ impl Rounds {
         }
         if self.fleet.admit(&[replica.id]) > 0 {
             self.fleet.set_trouble(replica.id, None);
-            log::info!("{} serves again, without a relaunch", replica.hostname);
-            self.journal.note(Kind::Recovered, Some(&replica.hostname), "serves again, without a relaunch");
+            self.welcome(replica);
         } else {
             log::info!("{} answers again", replica.hostname);
         }
+    }
+
+    /// Tells of one that serves without a launch.
+    fn welcome(&mut self, replica: &Watched) {
+        let opinion = self.opinions.get_mut(&replica.id);
+        let has_served = opinion.is_none_or(|opinion| std::mem::replace(&mut opinion.has_served, true));
+        let (kind, text) = match has_served {
+            true => (Kind::Recovered, "serves again, without a relaunch"),
+            false => (Kind::Joined, "serves for the first time in this run"),
+        };
+        log::info!("{} {text}", replica.hostname);
+        self.journal.note(kind, Some(&replica.hostname), text);
     }
 
     /// A replica has failed: it is out of the ring, or was, and is launched again after the pause that is its due.
@@ -128,8 +140,8 @@ impl Rounds {
         };
         (opinion.spared, opinion.phase) = (false, Phase::Down);
         let unwell_for = opinion.health.unwell_for(now);
-        let (name, unwell) = (&replica.hostname, unwell_for.as_secs_f64());
-        let text = format!("last well {unwell:.2} s ago: {why}");
+        let name = &replica.hostname;
+        let text = format!("{}: {why}", last_well(unwell_for));
         log::warn!("{name} failed, {text}");
         // It may have left the ring before it was known to have failed, and has been told of then.
         let earlier = opinion.failure.take();
@@ -147,8 +159,10 @@ impl Rounds {
             self.journal.note(Kind::CrashLoop, Some(name), text);
         }
         self.fleet.set_trouble(replica.id, Some(opinion.trouble(&why)));
-        let noticed = earlier.map_or(now, |earlier| earlier.noticed);
-        opinion.failure = Some(Failure { noticed, unwell_for, why });
+        opinion.failure = Some(match earlier {
+            Some(earlier) => Failure { why, ..earlier },
+            None => Failure { name: name.clone(), noticed: now, unwell_for, why },
+        });
     }
 
     /// A request could not connect; whether that gives something to do.
@@ -173,7 +187,8 @@ impl Rounds {
             return true;
         }
         let (needed, unwell_for) = (opinion.health.needed(), opinion.health.unwell_for(now));
-        opinion.failure = Some(Failure { noticed: now, unwell_for, why: miss.why.clone() });
+        let (name, why) = (replica.hostname.clone(), miss.why.clone());
+        opinion.failure = Some(Failure { name, noticed: now, unwell_for, why });
         let trouble = opinion.trouble(&miss.why);
         let left = replica.instance.as_ref().is_some_and(|instance| self.fleet.fail(replica.id, instance));
         if left {
@@ -207,48 +222,84 @@ impl Rounds {
             return;
         };
         (opinion.relaunching, opinion.replaced_in_panic) = (false, false);
+        let repaired = opinion.in_repair.take();
         let Some(replica) = self.fleet.watch(id) else {
             return;
         };
-        let name = &replica.hostname;
+        if let Ok(Relaunch::Serving(stages)) = outcome {
+            return self.tell_of_launch(&replica, repaired, stages, now);
+        }
+        opinion.failure = opinion.failure.take().or(repaired);
         match outcome {
-            // It may have ended again before this was told.
-            Ok(Relaunch::Serving(_)) if replica.phase != Phase::Serving => {}
-            Ok(Relaunch::Serving(stages)) => {
-                opinion.schedule.serves(now);
-                self.fleet.set_trouble(id, None);
-                match opinion.failure.take() {
-                    Some(failure) => {
-                        let took = now.saturating_duration_since(failure.noticed);
-                        self.fleet.metrics().relaunch_durations().record(took);
-                        replica.meter.relaunched(&failure.why, took, SystemTime::now());
-                        let story = life_story(&failure, stages, now);
-                        log::info!("{name} relaunched: {story}");
-                        self.journal.note(Kind::Relaunched, Some(name), story);
-                    }
-                    None => {
-                        let text = format!("launched in {:.2} s", total(stages).as_secs_f64());
-                        log::info!("{name} joined, {text}");
-                        self.journal.note(Kind::Joined, Some(name), text);
-                    }
+            Err(error) if self.supervisor.is_fixed() => self.tell_of_vain_search(&replica, error.0, now),
+            Err(error) => self.tell_of_failed_launch(&replica, &error.0, now),
+            Ok(_) => {
+                // Somebody else is at it, or the program is ending: no reason to ask again at once.
+                opinion.schedule.postpone(now + LONGEST_WAIT);
+                if opinion.not_found.take().is_some() {
+                    self.fleet.set_trouble(id, None);
                 }
             }
-            // Somebody else is at it, or the program is ending: no reason to ask again at once.
-            Ok(Relaunch::NotNeeded) => opinion.schedule.postpone(now + LONGEST_WAIT),
-            Err(error) if self.supervisor.is_fixed() => {
-                opinion.schedule.postpone(now + FIXED_PAUSE);
-                self.fleet.set_trouble(id, Some(opinion.trouble(&error.0)));
-                log::warn!("{name} is not to be had: {error}");
-            }
-            Err(error) => {
-                let pause = opinion.schedule.launch_failed(now).as_secs();
-                self.fleet.set_trouble(id, Some(opinion.trouble(&error.0)));
-                replica.meter.launch_failed(&error.0, SystemTime::now());
-                let text = format!("next try in {pause} s, last error: {error}");
-                log::error!("cannot launch {name}: crash loop, {text}");
-                self.journal.note(Kind::LaunchFailed, Some(name), text);
+        }
+    }
+
+    /// One was launched and served; it may have ended again before this is told.
+    fn tell_of_launch(&mut self, replica: &Watched, repaired: Option<Failure>, stages: Stages, now: Instant) {
+        let serves = replica.phase == Phase::Serving;
+        if let Some(opinion) = self.opinions.get_mut(&replica.id) {
+            opinion.has_served = true;
+            if serves {
+                opinion.schedule.serves(now);
             }
         }
+        if serves {
+            self.fleet.set_trouble(replica.id, None);
+        }
+        let name = &replica.hostname;
+        let (kind, mut text) = match repaired {
+            Some(failure) => {
+                let took = now.saturating_duration_since(failure.noticed);
+                self.fleet.metrics().relaunch_durations().record(took);
+                replica.meter.relaunched(&failure.why, took, SystemTime::now());
+                (Kind::Relaunched, life_story(&failure, name, stages, now))
+            }
+            None => (Kind::Joined, format!("launched in {:.2} s", total(stages).as_secs_f64())),
+        };
+        if !serves {
+            text += "; it is out of the ring again";
+        }
+        log::info!("{name} {}: {text}", kind.as_str());
+        self.journal.note(kind, Some(name), text);
+    }
+
+    fn tell_of_failed_launch(&mut self, replica: &Watched, why: &str, now: Instant) {
+        let Some(opinion) = self.opinions.get_mut(&replica.id) else {
+            return;
+        };
+        let name = &replica.hostname;
+        let pause = opinion.schedule.launch_failed(now).as_secs();
+        self.fleet.set_trouble(replica.id, Some(opinion.trouble(why)));
+        replica.meter.launch_failed(why, SystemTime::now());
+        let text = format!("next try in {pause} s, last error: {why}");
+        log::error!("cannot launch {name}: crash loop, {text}");
+        self.journal.note(Kind::LaunchFailed, Some(name), text);
+    }
+
+    /// A server of somebody else's is not to be found. It is looked for again and again, and told of when there is news.
+    fn tell_of_vain_search(&mut self, replica: &Watched, why: String, now: Instant) {
+        let Some(opinion) = self.opinions.get_mut(&replica.id) else {
+            return;
+        };
+        opinion.schedule.postpone(now + FIXED_PAUSE);
+        self.fleet.set_trouble(replica.id, Some(opinion.trouble(&why)));
+        if opinion.not_found.as_ref() == Some(&why) {
+            return;
+        }
+        let (name, pause) = (&replica.hostname, FIXED_PAUSE.as_secs());
+        let text = format!("looked for again every {pause} s, last error: {why}");
+        log::warn!("{name} is not to be had, {text}");
+        self.journal.note(Kind::LaunchFailed, Some(name), text);
+        opinion.not_found = Some(why);
     }
 }
 
@@ -256,13 +307,25 @@ fn total(stages: Stages) -> Duration {
     stages.waited + stages.removed + stages.started + stages.answered
 }
 
-/// Where the time went between the last good heartbeat of one life and the first request of the next.
-fn life_story(failure: &Failure, stages: Stages, now: Instant) -> String {
+/// When it was well, for people.
+fn last_well(unwell_for: Option<Duration>) -> String {
+    match unwell_for {
+        Some(time) => format!("last well {:.2} s ago", time.as_secs_f64()),
+        None => "never well".to_owned(),
+    }
+}
+
+/// Where the time went between the last good heartbeat of one life and the first request of the next, in which it has
+/// this name.
+fn life_story(failure: &Failure, name: &Hostname, stages: Stages, now: Instant) -> String {
     let seconds = |time: Duration| format!("{:.3}", time.as_secs_f64());
+    let was = if failure.name == *name { String::new() } else { format!("(was {}) ", failure.name) };
+    let noticed = match failure.unwell_for {
+        Some(time) => format!("noticed {} s after it was last well", seconds(time)),
+        None => "it was never well".to_owned(),
+    };
     format!(
-        "noticed {} s after it was last well ({}), waited {} s, removed {} s, started {} s, first heartbeat {} s; {} s out \
-         of the ring",
-        seconds(failure.unwell_for),
+        "{was}{noticed} ({}), waited {} s, removed {} s, started {} s, first heartbeat {} s; {} s out of the ring",
         failure.why,
         seconds(stages.waited),
         seconds(stages.removed),
@@ -271,3 +334,7 @@ fn life_story(failure: &Failure, stages: Stages, now: Instant) -> String {
         seconds(now.saturating_duration_since(failure.noticed)),
     )
 }
+
+#[cfg(test)]
+#[path = "verdict_tests.rs"]
+mod tests;

@@ -96,6 +96,32 @@ fn an_addition_of_which_one_has_died_meanwhile_is_none() {
     assert_eq!(launcher.running(), ["server_1", "server_2", "server_3"]);
 }
 
+/// What was launched later may get the address of what has died meanwhile.
+#[test]
+fn an_addition_of_which_one_has_lost_its_address_to_another_is_none() {
+    let (launcher, gate) = (FakeLauncher::new(), Gate::default());
+    let door = gate.clone();
+    let hooked = Hooked::new(&launcher, move |name| {
+        if name == "S6" {
+            door.pass();
+        }
+    });
+    let server = TestServer::start(NO_HEARTBEATS, hooked);
+    thread::scope(|scope| {
+        let addition = scope.spawn(|| server.admin("POST", "/add", r#"{"n":2,"hostnames":["S5","S6"]}"#));
+        wait_for("the other launch", || gate.waiting() == 1);
+        let answers =
+            || launcher.count("start S5") == 1 && launcher.at("S5", |backend| backend.heartbeats()) > 0;
+        wait_for("the first to be up", answers);
+        launcher.pass_address_on("S5");
+        gate.open();
+        let refused = addition.join().unwrap();
+        assert_eq!(refused.status, 500, "{}", refused.text());
+        assert!(refused.error().contains("'S5' did not start: it has ended"), "{}", refused.text());
+    });
+    assert_eq!(server.listed(), ["server_1", "server_2", "server_3"]);
+}
+
 /// What panic is for: everything stood still for a while, and then goes on. Numbers of heartbeats stand for times here,
 /// and so many of them that a test which is held up for a moment does not miss its turn.
 #[test]

@@ -1,5 +1,6 @@
 //! What has happened, as a list.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,8 +9,13 @@ use serde_json::Value;
 use super::common::{
     QUICK, ask, events_after, gated, number, of_kind, scripted, status, wait_for_one, wait_for_replica,
 };
+use super::exposition::scrape;
 use crate::support::backend::{Backend, Script, answer};
-use crate::support::{CALM, FakeLauncher, TestServer, settings, wait_for};
+use crate::support::{CALM, FakeLauncher, Gate, Hooked, TestServer, settings, wait_for};
+
+/// A name that no resolver looks for anywhere, since part of it is empty.
+const NOWHERE: &str = "no..where:80";
+const NOWHERE_NAME: &str = "no..where-80";
 
 fn text(event: &Value) -> &str {
     event["text"].as_str().unwrap()
@@ -119,6 +125,78 @@ fn one_that_comes_back_by_itself_has_recovered() {
     assert!(text(&failed).contains("500") && number(&failed["seq"]) < number(&recovered["seq"]), "{failed}");
     assert!(of_kind(&server, "relaunched").is_empty());
     assert_eq!(status(&server)["may_change"], false, "the servers are somebody else's");
+}
+
+/// Of servers of somebody else's that are not there, it is told what is known of them, and no more.
+#[test]
+fn one_that_was_never_there_has_not_been_well_and_joins_when_it_comes() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let well: Script = Arc::new(|_, stream| answer(stream, "200 OK", &[], b""));
+    let here = Backend::start(well.clone());
+    let flags = format!("{QUICK} --launcher static --backends {free},{}", here.address);
+    let server = TestServer::as_set(&settings(&flags));
+    let [late, name] = [free, here.address].map(|address| address.to_string().replace(':', "-"));
+    let failed = wait_for_one(&server, "failed", Some(&late));
+    assert!(text(&failed).starts_with("never well: "), "{failed}");
+    wait_for_one(&server, "joined", Some(&name));
+    let _late = Backend::start_at(free, well);
+    wait_for("it to join", || of_kind(&server, "joined").len() == 2);
+    assert_eq!(of_kind(&server, "joined")[1]["replica"], late);
+    assert!(of_kind(&server, "recovered").is_empty() && of_kind(&server, "adopted").is_empty());
+}
+
+#[test]
+fn one_whose_address_is_not_to_be_found_is_told_with_the_reason() {
+    let server = TestServer::as_set(&settings(&format!("{QUICK} --launcher static --backends {NOWHERE}")));
+    let told = wait_for_one(&server, "launch failed", Some(NOWHERE_NAME));
+    let why = format!("cannot find the address of {NOWHERE}: ");
+    assert!(text(&told).contains(&why), "{told}");
+    let failed = wait_for_replica(&server, NOWHERE_NAME, "its state", |it| it["state"] == "failed");
+    assert!(failed["last_error"].as_str().unwrap().starts_with(&why), "{failed}");
+    assert!(failed["address"].is_null() && !failed["next_try_ms"].is_null(), "{failed}");
+}
+
+/// An engine gives the address of a replica that has died to the next one.
+#[test]
+fn one_whose_address_another_gets_has_failed_and_its_relaunch_counts() {
+    let launcher = FakeLauncher::new();
+    let server = TestServer::start(CALM, launcher.clone());
+    let address = launcher.pass_address_on("server_2");
+    assert_eq!(server.admin("POST", "/add", r#"{"n":1,"hostnames":["S4"]}"#).status, 200);
+    let relaunched = wait_for_one(&server, "relaunched", Some("server_2"));
+    let failed = wait_for_one(&server, "failed", Some("server_2"));
+    let why = format!("its address {address} has become another's");
+    assert!(text(&failed).contains(&why) && text(&relaunched).contains(&why), "{failed} {relaunched}");
+    assert!(number(&failed["seq"]) < number(&relaunched["seq"]));
+    let back = wait_for_replica(&server, "server_2", "it to serve", |it| it["state"] == "serving");
+    assert_eq!((&back["relaunches"]["count"], &back["last_error"]), (&1.into(), &Value::Null));
+    assert_eq!(scrape(&server).value("ringmaster_relaunch_duration_seconds_count", &[]), 1.0);
+}
+
+#[test]
+fn a_relaunch_that_did_not_last_until_it_was_told_counts_and_names_can_be_followed() {
+    let (launcher, gate) = (FakeLauncher::new(), Gate::default());
+    let door = gate.clone();
+    // The replica serves already when what is left of its last life is removed.
+    let hooked = Hooked::before_stops(&launcher, move || door.pass());
+    let server = TestServer::start(&format!("{QUICK} --respawn-name random"), hooked);
+    let before = server.listed();
+    launcher.at("server_2", |backend| backend.fail_heartbeats(u32::MAX));
+    wait_for("its next life", || gate.waiting() == 1);
+    let second = server.listed().into_iter().find(|name| !before.contains(name)).unwrap();
+    launcher.end(&second);
+    wait_for("its death to be noticed", || of_kind(&server, "failed").len() == 2);
+    gate.open();
+    wait_for("both relaunches to be told", || of_kind(&server, "relaunched").len() == 2);
+    let third = server.listed().into_iter().find(|name| name != &second && !before.contains(name)).unwrap();
+    let names = |kind| of_kind(&server, kind).iter().map(|it| it["replica"].clone()).collect::<Vec<_>>();
+    assert_eq!(names("failed"), ["server_2", &second]);
+    assert_eq!(names("relaunched"), [&*second, &third]);
+    let told = of_kind(&server, "relaunched");
+    assert!(text(&told[0]).starts_with("(was server_2) ") && text(&told[0]).ends_with("again"), "{told:?}");
+    assert!(text(&told[1]).starts_with(&format!("(was {second}) ")), "{told:?}");
+    assert_eq!(scrape(&server).value("ringmaster_relaunches_total", &[("replica", &third)]), 2.0);
+    assert_eq!(scrape(&server).value("ringmaster_relaunch_duration_seconds_count", &[]), 2.0);
 }
 
 #[test]

@@ -48,16 +48,22 @@ impl Gate {
     }
 }
 
-/// A fake launcher that does something before each launch, such as waiting at a gate or panicking.
+/// A fake launcher that does something before each launch, such as waiting at a gate or panicking, or before each stop.
 pub struct Hooked {
     inner: FakeLauncher,
     before_start: Box<dyn Fn(&str) + Send + Sync>,
+    before_stop: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Hooked {
     /// `before_start` is told the name of the replica.
     pub fn new(inner: &FakeLauncher, before_start: impl Fn(&str) + Send + Sync + 'static) -> Hooked {
-        Hooked { inner: inner.clone(), before_start: Box::new(before_start) }
+        Hooked { inner: inner.clone(), before_start: Box::new(before_start), before_stop: Box::new(|| ()) }
+    }
+
+    /// The same, before stops that leave no time.
+    pub fn before_stops(inner: &FakeLauncher, before_stop: impl Fn() + Send + Sync + 'static) -> Hooked {
+        Hooked { before_stop: Box::new(before_stop), ..Hooked::new(inner, |_| ()) }
     }
 }
 
@@ -84,6 +90,9 @@ impl Launcher for Hooked {
     }
 
     fn stop(&self, key: &str, grace: Option<Duration>) -> Result<(), LaunchError> {
+        if grace.is_none() {
+            (self.before_stop)();
+        }
         self.inner.stop(key, grace)
     }
 

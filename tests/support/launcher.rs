@@ -1,6 +1,7 @@
 //! A launcher whose replicas live in this process, and which fails when it is told to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ struct State {
     most_starting: usize,
     /// How many heartbeats a replica answers 500 before its first good one.
     sick_at_first: u32,
+    /// Where the next replica is started, if not anywhere.
+    next_address: Option<SocketAddr>,
 }
 
 impl FakeLauncher {
@@ -98,6 +101,17 @@ impl FakeLauncher {
     /// Replicas that are launched from now on answer their first `times` heartbeats with 500.
     pub fn fail_first_heartbeats(&self, times: u32) {
         self.state().sick_at_first = times;
+    }
+
+    /// Ends the replica called `name` so that nothing is left of it, and nobody is told; the next one is started at its
+    /// address, which is returned.
+    pub fn pass_address_on(&self, name: &str) -> SocketAddr {
+        let mut state = self.state();
+        let of_name = |(_, (order, _)): &(&Arc<str>, &(Order, Backend))| order.hostname.as_str() == name;
+        let key = state.running.iter().find(of_name).map(|(key, _)| key.clone());
+        let (_, backend) = state.running.remove(&key.unwrap_or_else(|| panic!("no replica {name}"))).unwrap();
+        state.next_address = Some(backend.address);
+        backend.address
     }
 
     /// Ends the replica called `name` as a kill does, and says so as an engine does.
@@ -232,7 +246,9 @@ impl Launcher for FakeLauncher {
         }
         let twin = state.running.values().any(|(running, _)| running.hostname == order.hostname);
         assert!(!twin, "{name} is started twice");
-        let backend = Backend::start(self.script.clone());
+        let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let address = state.next_address.take().unwrap_or(anywhere);
+        let backend = Backend::start_at(address, self.script.clone());
         backend.fail_heartbeats(state.sick_at_first);
         let address = backend.address;
         NAMES.lock().unwrap().insert(address.to_string(), name.to_owned());
