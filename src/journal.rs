@@ -180,8 +180,9 @@ impl Journal {
     }
 
     /// Notes that somebody was refused; whether it did.
-    pub fn note_refusal(&self, reason: Refused, text: impl Into<String>) -> bool {
-        self.write(Event { reason: Some(reason), ..Event::now(Kind::Refused, text) })
+    pub fn note_refusal(&self, reason: Refused, text: impl Into<String>, request_id: &str) -> bool {
+        let request_id = Some(request_id.to_owned());
+        self.write(Event { reason: Some(reason), request_id, ..Event::now(Kind::Refused, text) })
     }
 
     fn write(&self, mut event: Event) -> bool {

@@ -49,7 +49,7 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("ureq", &["dial.rs", "heartbeat.rs", "forward/", "console/fetch.rs"]),
     ("Command", &["launcher/", "leash.rs", "step_down.rs", "succession.rs"]),
     ("shuttle", &["sync.rs"]),
-    ("chunked_transfer", &["front/exchange.rs"]),
+    ("chunked_transfer", &["front/body.rs"]),
     ("ipnet", &["forward/key.rs", "config/routing.rs"]),
     ("jiff", &["access_log/line.rs", "admin/clock.rs"]),
     ("ringmaster_replica", &["main.rs"]),

@@ -74,6 +74,8 @@ pub struct Call<'a> {
     pub query: Option<&'a str>,
     /// Who asks.
     pub visitor: Visitor<'a>,
+    /// What the request is told apart by.
+    pub request_id: &'a str,
 }
 
 /// Answers admin requests; clones share everything.
@@ -147,8 +149,8 @@ impl Admin {
         fleet.metrics().refused(reason);
         let text = format!("{} {} from {}: {why}", call.method, call.endpoint.path(), call.visitor.peer);
         // Whoever is refused may try as often as they like: the log is not theirs to fill.
-        if journal.note_refusal(reason, text.as_str()) {
-            log::warn!("refused: {text}");
+        if journal.note_refusal(reason, text.as_str(), call.request_id) {
+            log::warn!("refused: {text} (request {})", call.request_id);
         }
     }
 
@@ -232,8 +234,9 @@ impl Admin {
                 Reply::failure(StatusCode::BAD_REQUEST, &why)
             }
             Err(ChangeError::Failed(why)) => {
-                log::error!("{path} failed: {why}");
-                self.desk.parts.journal.note(Kind::ChangeFailed, None, format!("{path}: {why}"));
+                log::error!("{path} failed: {why} (request {})", call.request_id);
+                let text = format!("{path}: {why}");
+                self.desk.parts.journal.note_request(Kind::ChangeFailed, text, call.request_id);
                 Reply::failure(StatusCode::INTERNAL_SERVER_ERROR, &why)
             }
             Err(ChangeError::Stopping) => Reply::try_again("the balancer is shutting down"),

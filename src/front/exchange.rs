@@ -102,7 +102,8 @@ impl Exchange {
     /// This as a call of the admin side.
     pub(super) fn call(&self, endpoint: Endpoint) -> Call<'_> {
         let visitor = Visitor::new(self.connection.peer().ip(), &self.head.headers);
-        Call { endpoint, method: &self.head.method, query: self.head.target.query(), visitor }
+        let (method, query) = (&self.head.method, self.head.target.query());
+        Call { endpoint, method, query, visitor, request_id: self.entry.shown_id() }
     }
 
     /// What is written down of it.
@@ -256,7 +257,7 @@ impl Exchange {
         let mut writer = Paced::new(request.into_writer(), self.manners.idle_timeout);
         let mut bytes = 0;
         let mut write = |text: &[u8]| writer.write_all(text).and_then(|()| writer.flush());
-        let mut complete = write(respond::stream_head()).is_ok();
+        let mut complete = write(&respond::stream_head(self.entry.shown_id())).is_ok();
         while complete && let Some(part) = events.next_part() {
             complete = write(part.as_bytes()).is_ok();
             bytes += part.len() as u64;

@@ -65,9 +65,12 @@ pub(super) fn render(reply: &Reply, fate: Fate, without_body: bool) -> Vec<u8> {
 }
 
 /// The head of a stream of events, which goes on until one of both sides ends it.
-pub(super) fn stream_head() -> &'static [u8] {
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n\
-      X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
+pub(super) fn stream_head(request_id: &str) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n\
+         X-Content-Type-Options: nosniff\r\nX-Request-Id: {request_id}\r\nConnection: close\r\n\r\n"
+    )
+    .into_bytes()
 }
 
 fn push_status(bytes: &mut Vec<u8>, status: StatusCode) {

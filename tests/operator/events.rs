@@ -56,7 +56,9 @@ fn changes_are_told_with_whom_they_are_about() {
     assert!(text(&new[3]).contains("/add") && text(&new[3]).contains("S7"), "{}", new[3]);
     assert!(text(&new[4]).contains("502") && text(&new[4]).contains("/break"), "{}", new[4]);
     let ids: Vec<&Value> = new.iter().map(|it| &it["request_id"]).collect();
-    assert!(ids[..4].iter().all(|id| id.is_null()) && ids[4] == "abc-1", "{ids:?}");
+    // What somebody was told has the id of the answer; the changes that were made say who they are about.
+    assert!(ids[..2].iter().all(|id| id.is_null()) && ids[4] == "abc-1", "{ids:?}");
+    assert!(ids[2..4].iter().all(|id| id.as_str().is_some_and(|id| id.len() == 32)), "{ids:?}");
     assert_in_order(&events_after(&server, 0));
 }
 

@@ -200,7 +200,8 @@ fn answers(flags: &str, peer: &str, host: &str) -> Vec<(&'static str, u16)> {
     let answer = |endpoint: Endpoint| {
         let method = if endpoint.need() == Need::Changing { Method::POST } else { Method::GET };
         let visitor = Visitor::new(peer.parse().unwrap(), &headers);
-        let refusal = admin.refusal(Call { endpoint, method: &method, query: None, visitor });
+        let refusal =
+            admin.refusal(Call { endpoint, method: &method, query: None, visitor, request_id: "-" });
         (endpoint.path(), refusal.map_or(200, |reply| reply.status.as_u16()))
     };
     Endpoint::ALL.map(answer).to_vec()

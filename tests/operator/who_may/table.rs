@@ -296,7 +296,13 @@ fn ask_from_everywhere(admin: &Admin, token_is_set: bool) -> usize {
                         for (endpoint, path) in &endpoints {
                             for method in &methods {
                                 let visitor = Visitor::new(peer, &headers);
-                                let call = Call { endpoint: *endpoint, method, query: None, visitor };
+                                let call = Call {
+                                    endpoint: *endpoint,
+                                    method,
+                                    query: None,
+                                    visitor,
+                                    request_id: "-",
+                                };
                                 let ask = Ask {
                                     method: method.as_str(),
                                     path,

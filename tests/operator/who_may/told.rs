@@ -76,7 +76,7 @@ fn every_refusal_is_told_in_one_form_and_an_address_in_one() {
     let headers = headers(here.into_iter());
     let call = |peer: &str, endpoint, method| {
         let visitor = Visitor::new(peer.parse().unwrap(), &headers);
-        Call { endpoint, method, query: None, visitor }
+        Call { endpoint, method, query: None, visitor, request_id: "-" }
     };
     let far = call("::ffff:203.0.113.9", Endpoint::Add, &Method::POST);
     let told = admin.refusal(far).unwrap().body;
