@@ -44,7 +44,7 @@ const MAIN_FLOOR: u32 = 7;
 /// Words that only some files may use: outside crates, and what starts processes.
 const EDGES: [(&str, &[&str]); 12] = [
     ("tiny_http", &["front/"]),
-    ("nix", &["front/", "forward/wire.rs", "leash.rs"]),
+    ("nix", &["front/", "forward/wire.rs", "leash.rs", "succession.rs"]),
     ("socket2", &["listening.rs"]),
     ("ureq", &["dial.rs", "heartbeat.rs", "forward/", "console/fetch.rs"]),
     ("Command", &["launcher/", "leash.rs", "step_down.rs", "succession.rs"]),

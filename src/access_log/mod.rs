@@ -1,10 +1,11 @@
-//! A line for every request, on standard output: who asked for what, what came of it, and who answered.
+//! A line for every request that is answered, on standard output: who asked for what, what came of it, and who answered.
 //!
 //! Whoever serves a request writes its line into a buffer, which takes the time of a copy, and one thread writes that out.
 //! So a reader that is slow, or a pipe that is full, holds up nobody: when the buffer is full, lines are dropped, and
 //! counted.
 
 mod line;
+mod pen;
 
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -13,6 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 pub use line::{Format, Line};
+use pen::Pen;
 
 /// Most bytes that wait to be written: some twenty thousand lines, a second of heavy traffic.
 const ROOM: usize = 4 * 1024 * 1024;
@@ -82,7 +84,7 @@ impl AccessLog {
         }
     }
 
-    /// How many lines were dropped because nobody read them in time.
+    /// How many lines were dropped because nobody read them in time, or because they could not be written.
     pub fn dropped(&self) -> u64 {
         self.shared.dropped.load(Relaxed)
     }
@@ -114,8 +116,8 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self, mut out: Box<dyn Write + Send>) {
-        let mut is_broken = false;
+    fn write(&self, out: Box<dyn Write + Send>) {
+        let (mut pen, mut is_broken) = (Pen::new(out), false);
         let mut taken = Vec::new();
         loop {
             let mut waiting = self.lock();
@@ -132,21 +134,16 @@ impl Shared {
             std::mem::swap(&mut taken, &mut waiting.lines);
             waiting.writing = true;
             drop(waiting);
-            let written = out.write_all(&taken).and_then(|()| out.flush());
-            if let Err(error) = written.as_ref().inspect_err(|_| self.count_lost(&taken))
-                && !std::mem::replace(&mut is_broken, true)
-            {
-                log::error!("the access log cannot be written, its lines are dropped: {error}");
+            if let Err((lost, error)) = pen.write(&taken) {
+                self.dropped.fetch_add(lost, Relaxed);
+                if !std::mem::replace(&mut is_broken, true) {
+                    log::error!("the access log cannot be written, its lines are dropped: {error}");
+                }
             }
             taken.clear();
             self.lock().writing = false;
             self.changed.notify_all();
         }
-    }
-
-    fn count_lost(&self, lines: &[u8]) {
-        let lost = lines.iter().filter(|byte| **byte == b'\n').count();
-        self.dropped.fetch_add(lost as u64, Relaxed);
     }
 }
 
