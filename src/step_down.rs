@@ -2,7 +2,8 @@
 //!
 //! `ringmaster step-down ARGS…` becomes `ringmaster ARGS…` as user 65534, in the group of the engine's socket and in no
 //! other. The number of that group differs from host to host, so no image and no compose file can name it: it is read
-//! from the socket itself. Where the group may not use the socket, the program goes on as it is and says so.
+//! from the socket itself. Where the group may not use the socket, or root may not become anybody else, the program goes
+//! on as it is and says so.
 //!
 //! It is a program started anew, rather than a change of the one that runs: what it can read at its start, a file with
 //! a token for example, it can still read when it starts anew in place.
@@ -10,7 +11,6 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -20,6 +20,9 @@ const NOBODY: u32 = 65534;
 
 /// Where the `docker` command looks for the engine when nothing else is said.
 const SOCKET: &str = "/var/run/docker.sock";
+
+/// What root needs to become somebody else, as bits of a set of capabilities: `SETGID` and `SETUID`.
+const BECOMING_ANOTHER: u64 = 1 << 6 | 1 << 7;
 
 /// What `stat` says of a socket.
 #[derive(Clone, Copy, Debug)]
@@ -40,25 +43,35 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> String {
     };
     // Only root can become somebody else. Whose process this is, is whose folder it has there.
     if fs::metadata("/proc/self").is_ok_and(|it| it.uid() == 0) {
-        match group(path.as_deref().and_then(socket)) {
+        match group(path.as_deref().and_then(socket)).and_then(may_join) {
             Ok(gid) => {
                 // Other groups go too: that is what becoming another user without naming groups means.
                 let error = program().gid(gid).uid(NOBODY).exec();
-                match error.kind() {
-                    io::ErrorKind::PermissionDenied => stay(
-                        "it lacks the capabilities SETUID and SETGID, or may not run the program as another",
-                    ),
-                    _ => return format!("step-down: cannot start the program anew: {error}"),
-                }
+                // By now this process may be nobody, or half of it: no state to go on in.
+                return format!(
+                    "step-down: cannot start the program anew as user {NOBODY} in group {gid}: {error}"
+                );
             }
-            Err(why) => stay(&why),
+            Err(why) => eprintln!("ringmaster: goes on as root: {why}"),
         }
     }
     format!("step-down: cannot start the program anew: {}", program().exec())
 }
 
-fn stay(why: &str) {
-    eprintln!("ringmaster: goes on as root: {why}");
+/// The group again, if this process may become somebody else at all. It is asked beforehand, since who tries and may only
+/// half of it stays half changed.
+fn may_join(gid: u32) -> Result<u32, String> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    match capabilities(&status) & BECOMING_ANOTHER {
+        BECOMING_ANOTHER => Ok(gid),
+        _ => Err("it has not both of the capabilities SETUID and SETGID".to_owned()),
+    }
+}
+
+/// The capabilities that count, from what the kernel says of a process; none where it does not say.
+fn capabilities(status: &str) -> u64 {
+    let set = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0)
 }
 
 /// The socket that the `docker` command will use; none where the engine is reached over the network.
@@ -119,6 +132,14 @@ mod tests {
             let why = group_of(uid, gid, mode).unwrap_err();
             assert!(why.contains(&format!("for user {uid} alone (mode {mode:03o}, group {gid})")), "{why}");
         }
+    }
+
+    #[test]
+    fn capabilities_are_read_from_what_the_kernel_says() {
+        let status = "Name:\tringmaster\nCapPrm:\t000001ffffffffff\nCapEff:\t00000000000000c0\nCapBnd:\tff\n";
+        assert_eq!(capabilities(status), BECOMING_ANOTHER);
+        assert_eq!(capabilities(""), 0);
+        assert_eq!(capabilities("CapEff:\tnone\n"), 0);
     }
 
     #[test]
