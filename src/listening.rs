@@ -10,6 +10,15 @@ use std::os::fd::OwnedFd;
 
 use socket2::{Domain, SockFilter, SockRef, Socket, Type};
 
+/// The sockets of a balancer: where clients come in, and where those of the admin side do if that has an address of its own.
+#[derive(Debug)]
+pub struct Doors {
+    /// Everybody's, or all but the admin side's.
+    pub traffic: TcpListener,
+    /// The admin side's own.
+    pub admin: Option<TcpListener>,
+}
+
 /// Opens the socket of `address`. With `take_over` there may be others already, and it does not listen yet, so that
 /// nobody is led to it before it can serve; `listen` on it begins that.
 ///

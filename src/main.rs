@@ -57,8 +57,13 @@ fn main() -> ExitCode {
 }
 
 fn serve(settings: &Settings) -> ExitCode {
-    let from_environment = || env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
     let mut settings = settings.clone();
+    let mut doors = None;
+    // Before there is another thread.
+    if let Some((inherited, replicas)) = succession::inherited() {
+        (doors, settings.replicas) = (Some(inherited), replicas);
+    }
+    let from_environment = || env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
     // Kept, so that the status tells it.
     let filter = settings.log.get_or_insert_with(from_environment).clone();
     env_logger::Builder::new()
@@ -87,14 +92,10 @@ fn serve(settings: &Settings) -> ExitCode {
     if let Err(error) = ctrlc::set_handler(on_signal) {
         return fail(&format!("cannot wait for signals: {error}"), 1);
     }
-    let mut socket = None;
-    if let Some((inherited, replicas)) = succession::inherited() {
-        (socket, settings.replicas) = (Some(inherited), replicas);
-    }
     loop {
         let launcher = server::launcher(&settings);
-        let started = match socket.take() {
-            Some(socket) => Server::start_on(socket, &settings, launcher),
+        let started = match doors.take() {
+            Some(doors) => Server::start_on(doors, &settings, launcher),
             None => Server::start(&settings, launcher),
         };
         let server = match started {
@@ -111,7 +112,7 @@ fn serve(settings: &Settings) -> ExitCode {
         settings.replicas = server.replicas();
         let kept = match server.hand_over() {
             Ok(kept) => kept,
-            Err(error) => return fail(&format!("cannot keep the socket: {error}"), 1),
+            Err(error) => return fail(&format!("cannot keep the sockets: {error}"), 1),
         };
         // A signal that came meanwhile is not for a successor, who would not know of it.
         if signal.is_empty() {
@@ -122,7 +123,7 @@ fn serve(settings: &Settings) -> ExitCode {
             };
             log::error!("cannot start the program anew, going on as it is: {error}");
         }
-        socket = Some(kept);
+        doors = Some(kept);
     }
 }
 

@@ -1,11 +1,13 @@
 //! The whole program as a value: everything is wired together here, started in order, and stopped in order.
 
+use std::fs::File;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -19,12 +21,12 @@ use crate::front::{self, Counter, Front, Ledger, Side};
 use crate::history::History;
 use crate::journal::{Journal, Kind};
 use crate::launcher::{Docker, Fixed, Launcher, Processes};
-use crate::listening;
+use crate::listening::{self, Doors};
 use crate::shutdown::Shutdown;
 use crate::supervisor::Supervisor;
 use crate::watchdog::{Scene, Watchdog};
 
-/// How long requests may take to end when a successor is to take over; new clients wait meanwhile.
+/// How long requests at an address may take to end when a successor is to take over; new clients wait meanwhile.
 const LONGEST_HAND_OVER: Duration = Duration::from_secs(2);
 
 /// Our own program, which also serves as the replica and as the leash; this path leads to it also after the file was
@@ -33,9 +35,6 @@ const OURSELVES: &str = "/proc/self/exe";
 
 /// Time between two looks whether the replicas serve before a predecessor is relieved.
 const READY_LOOK: Duration = Duration::from_millis(10);
-
-/// How long a successor tries to open the admin side's address.
-const REOPENING: Duration = Duration::from_secs(5);
 
 /// Connections to the admin side when it has an address of its own: some people, their pages and scripts.
 const ADMIN_CONNECTIONS: usize = 256;
@@ -63,10 +62,15 @@ struct Records {
     access_log: Option<(AccessLog, Writer)>,
 }
 
-/// Where clients come in.
-struct Doors {
-    traffic: TcpListener,
-    admin: Option<TcpListener>,
+/// How a balancer comes to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Origin {
+    /// As the only one of its address.
+    Alone,
+    /// Beside another one, which it is to relieve.
+    Beside,
+    /// As the successor of one in its own place.
+    Anew,
 }
 
 impl Server {
@@ -80,30 +84,34 @@ impl Server {
         // First of all the ports: if one is taken, no replica is touched.
         let traffic = open_door(settings.listen, settings)?;
         let admin = settings.admin_listen.map(|listen| open_door(listen, settings)).transpose()?;
-        Server::start_with(Doors { traffic, admin }, settings, launcher, settings.take_over)
+        let origin = if settings.take_over { Origin::Beside } else { Origin::Alone };
+        Server::start_with(Doors { traffic, admin }, settings, launcher, origin)
     }
 
-    /// Starts a balancer on a socket that listens already, whatever the settings say about that. (An address of the admin
-    /// side's own is opened anew.)
+    /// Starts a balancer anew on the sockets of its predecessor, which listen already, whatever the settings say about
+    /// addresses.
     ///
     /// # Errors
-    /// As [`Server::start`].
+    /// As [`Server::start`]; or the sockets are not those of these settings.
     pub fn start_on(
-        socket: TcpListener,
+        doors: Doors,
         settings: &Settings,
         launcher: Box<dyn Launcher>,
     ) -> Result<Server, String> {
-        let admin = settings.admin_listen.and_then(|listen| reopen_door(listen, settings));
-        // Clients wait here already: nobody else serves them.
-        Server::start_with(Doors { traffic: socket, admin }, settings, launcher, false)
+        if settings.admin_listen.is_some() != doors.admin.is_some() {
+            return Err("the sockets that were handed over are not those of these settings".to_owned());
+        }
+        Server::start_with(doors, settings, launcher, Origin::Anew)
     }
 
     fn start_with(
         doors: Doors,
         settings: &Settings,
         launcher: Box<dyn Launcher>,
-        waits_for_replicas: bool,
+        origin: Origin,
     ) -> Result<Server, String> {
+        // Anew, clients wait already, and nobody else serves them.
+        let waits_for_replicas = origin == Origin::Beside;
         let no_address = |error| format!("cannot listen: {error}");
         let address = doors.traffic.local_addr().map_err(no_address)?;
         let admin_door = doors.admin.as_ref().unwrap_or(&doors.traffic);
@@ -168,7 +176,7 @@ impl Server {
                     shutdown,
                     drain_timeout,
                 };
-                server.announce(settings);
+                server.announce(settings, origin);
                 Ok(server)
             }
             (watchdog, served) => {
@@ -188,7 +196,7 @@ impl Server {
         }
     }
 
-    fn announce(&self, settings: &Settings) {
+    fn announce(&self, settings: &Settings, origin: Origin) {
         let Server { address, admin_address, .. } = self;
         log::info!("listening on {address}");
         let mut text = format!("listening on {address}");
@@ -200,6 +208,12 @@ impl Server {
             log::warn!(
                 "no --admin-token: the admin side on {admin_address} is open to all private addresses, and to nobody else"
             );
+        }
+        if origin == Origin::Anew {
+            let why = "anew in place, after too many connections that could never be let go of: \
+                       events, history and counters begin here";
+            log::warn!("started {why}");
+            text = format!("{text}; {why}");
         }
         self.records.journal.note(Kind::Started, None, text);
     }
@@ -229,21 +243,23 @@ impl Server {
         &self.worn_out
     }
 
-    /// Ends it for a successor: requests under way are answered, new connections wait in the queue of the socket that
+    /// Ends it for a successor: requests under way are answered, new connections wait in the queues of the sockets that
     /// this returns, and replicas that a successor can find go on running.
     ///
     /// # Errors
-    /// The socket cannot be kept; everything has ended all the same.
-    pub fn hand_over(self) -> std::io::Result<TcpListener> {
+    /// The sockets cannot be kept; everything has ended all the same.
+    pub fn hand_over(self) -> io::Result<Doors> {
         self.shutdown.begin();
         self.records.journal.note(Kind::Stopping, None, "starting anew in place");
-        let deadline = Instant::now() + self.drain_timeout.min(LONGEST_HAND_OVER);
-        let socket = self.front.hand_over(deadline);
-        self.admin_front.into_iter().for_each(|front| front.close(deadline));
+        let patience = self.drain_timeout.min(LONGEST_HAND_OVER);
+        // The admin side first and on its own time: traffic goes on meanwhile, and waits no longer for it.
+        let admin = self.admin_front.map(|front| front.hand_over(Instant::now() + patience)).transpose();
+        let deadline = Instant::now() + patience;
+        let traffic = self.front.hand_over(deadline);
         self.watchdog.stop();
         self.supervisor.hand_over(deadline);
         self.records.close();
-        socket
+        Ok(Doors { traffic: traffic?, admin: admin? })
     }
 
     /// Ends it: no new connections, requests under way are answered, then the replicas go.
@@ -271,8 +287,8 @@ impl Records {
         journal: Journal,
         shutdown: &Shutdown,
     ) -> io::Result<Records> {
-        let access_log =
-            settings.access_log.map(|format| AccessLog::open(format, Box::new(io::stdout()))).transpose()?;
+        let open = |format| AccessLog::open(format, Box::new(standard_output()?));
+        let access_log = settings.access_log.map(open).transpose()?;
         let history =
             settings.measures.then(|| History::start(fleet.clone(), shutdown.clone())).transpose()?;
         Ok(Records { journal, history, access_log })
@@ -295,20 +311,9 @@ fn open_door(listen: SocketAddr, settings: &Settings) -> Result<TcpListener, Str
     listening::open(listen, settings.take_over).map_err(|error| format!("cannot listen on {listen}: {error}"))
 }
 
-/// Opens the admin side's address again, which the predecessor has just closed. Requests are served without it if somebody
-/// else has taken it meanwhile.
-fn reopen_door(listen: SocketAddr, settings: &Settings) -> Option<TcpListener> {
-    let deadline = Instant::now() + REOPENING;
-    loop {
-        match open_door(listen, settings) {
-            Ok(door) => return Some(door),
-            Err(why) if Instant::now() >= deadline => {
-                log::error!("the admin side is not served: {why}");
-                return None;
-            }
-            Err(_) => thread::sleep(READY_LOOK),
-        }
-    }
+/// Standard output without std's buffer, which takes what it may not be able to write later.
+fn standard_output() -> io::Result<File> {
+    Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
 }
 
 /// Who answers requests, and where that is written down.

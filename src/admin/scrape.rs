@@ -60,7 +60,7 @@ fn program(text: &mut Text, parts: &Parts, started: Started) {
     }
     let dropped = parts.access_log.as_ref().map_or(0, AccessLog::dropped);
     let name = "ringmaster_access_log_dropped_total";
-    let help = "Lines of the access log that were dropped because nobody read them in time.";
+    let help = "Lines of the access log that were dropped because nobody read them in time, or that could not be written.";
     text.family(name, Kind::Counter, help).sample(&[], dropped);
 }
 

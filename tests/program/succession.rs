@@ -1,10 +1,11 @@
 //! A balancer that is worn out starts anew in its own place, and nobody who connects meanwhile is turned away.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use crate::support::backend::{Backend, answer};
-use crate::support::{CALM, Client, Program, wait_for};
+use crate::support::client::request_bytes;
+use crate::support::{CALM, Client, Program, Response, wait_for};
 
 /// What tiny_http waits for itself over, for ever.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -17,8 +18,11 @@ fn threads(pid: u32) -> usize {
 /// Opens a connection for something that tiny_http never lets go of, and leaves. On a busy machine it may be turned away
 /// before it was read, and then it does not count: whoever waits for the effect of many goes on with this.
 fn leak(program: &Program) {
-    let mut stream = TcpStream::connect(program.address).unwrap();
-    stream.write_all(PREFACE).unwrap();
+    leak_at(program.address).unwrap();
+}
+
+fn leak_at(address: SocketAddr) -> io::Result<()> {
+    TcpStream::connect(address)?.write_all(PREFACE)
 }
 
 fn restarts(program: &Program) -> usize {
@@ -71,30 +75,85 @@ fn a_process_replica_is_there_again_when_the_balancer_has_started_anew() {
     assert_eq!(program.children().len(), 2, "nothing of the first is left");
 }
 
-/// Where the admin side is now.
-fn admin_address(program: &Program) -> SocketAddr {
+/// Where the admin side is, each time that this was said.
+fn admin_addresses(program: &Program) -> Vec<SocketAddr> {
     let log = program.log();
-    let line = log.iter().rev().find_map(|line| line.split("admin side on ").nth(1)).unwrap();
-    line.trim().parse().unwrap()
+    log.iter().filter_map(|line| line.split_once("admin side on ")?.1.trim().parse().ok()).collect()
+}
+
+/// A balancer before one replica of ours, whose admin side has an address of its own.
+fn with_an_admin_address(backend: &Backend) -> (Program, SocketAddr) {
+    let flags = "--head-timeout 500ms --admin-listen 127.0.0.1:0 --launcher static --backends";
+    let program = Program::start_early(&format!("{CALM} {flags} {}", backend.address));
+    wait_for("the admin side", || !admin_addresses(&program).is_empty());
+    let admin = admin_addresses(&program)[0];
+    (program, admin)
+}
+
+/// Asks the admin side on a new connection, which must be taken.
+fn ask_admin(admin: SocketAddr, path: &str) -> Response {
+    let response = Client::connect(admin).request("GET", path, &[], b"");
+    assert_eq!(response.status, 200, "{}", response.text());
+    response
+}
+
+#[test]
+fn an_admin_address_of_its_own_stays_the_same_and_refuses_nobody() {
+    let backend = Backend::start(std::sync::Arc::new(|_, stream| answer(stream, "200 OK", &[], b"")));
+    let (program, admin) = with_an_admin_address(&backend);
+    (0..1050).for_each(|_| leak(&program));
+    wait_for("the balancer to start anew", || {
+        leak(&program);
+        // Taken, whatever comes of it.
+        TcpStream::connect(admin).unwrap();
+        restarts(&program) == 1
+    });
+    wait_for("the admin side", || admin_addresses(&program).len() == 2);
+    assert_eq!(admin_addresses(&program), [admin; 2]);
+    assert_eq!(ask_admin(admin, "/rep").listed().len(), 1);
+    ask(&program);
+}
+
+#[test]
+fn a_start_anew_in_place_says_that_events_and_counters_begin_again() {
+    let backend = Backend::start(std::sync::Arc::new(|_, stream| answer(stream, "200 OK", &[], b"")));
+    let (program, admin) = with_an_admin_address(&backend);
+    let started = || {
+        let events = ask_admin(admin, "/_ringmaster/events").json();
+        let events = events["message"]["events"].as_array().unwrap().clone();
+        let of_start = events.iter().find(|event| event["kind"] == "started");
+        of_start.map(|event| event["text"].as_str().unwrap().to_owned())
+    };
+    let is_anew =
+        |text: &str| text.contains("anew in place") && text.contains("events, history and counters");
+    wait_for("the first start", || started().is_some_and(|text| !is_anew(&text)));
+    (0..1050).for_each(|_| leak(&program));
+    wait_for("the balancer to start anew", || {
+        leak(&program);
+        restarts(&program) == 1
+    });
+    wait_for("the second start", || started().is_some_and(|text| is_anew(&text)));
+    wait_for("a word in the log", || program.log().iter().any(|line| is_anew(line)));
 }
 
 #[test]
 fn an_admin_address_of_its_own_is_no_way_to_wear_the_balancer_out() {
-    let flags = "--head-timeout 500ms --replicas 1 --admin-listen 127.0.0.1:0";
-    let program = Program::start_early(&format!("{CALM} {flags}"));
-    wait_for("the admin side", || program.log().iter().any(|line| line.contains("admin side on ")));
-    let first = admin_address(&program);
+    let backend = Backend::start(std::sync::Arc::new(|_, stream| answer(stream, "200 OK", &[], b"")));
+    let (program, admin) = with_an_admin_address(&backend);
+    let before = threads(program.pid());
+    // Those that are turned away before they were read do not count.
+    (0..1050).for_each(|_| _ = leak_at(admin));
     wait_for("the balancer to start anew", || {
-        // Those that are turned away before they were read do not count, and in the end nobody listens there.
-        for _ in 0..100 {
-            let stream = TcpStream::connect(first);
-            let _ = stream.and_then(|mut stream| stream.write_all(PREFACE));
-        }
-        restarts(&program) >= 1 && admin_address(&program) != first
+        (0..5).for_each(|_| _ = leak_at(admin));
+        // Waits while it starts anew, so that not ever more come into the queue.
+        let mut client = Client::connect(admin);
+        let _ =
+            client.try_send(&request_bytes("GET", "/rep", &[], b"")).and_then(|()| client.try_answer(false));
+        restarts(&program) >= 1
     });
-    let admin = admin_address(&program);
-    assert_eq!(Client::connect(admin).request("GET", "/rep", &[], b"").listed(), ["server_1"]);
-    assert!(threads(program.pid()) < 500);
+    assert_eq!(ask_admin(admin, "/rep").listed().len(), 1);
+    assert!(admin_addresses(&program).iter().all(|address| *address == admin));
+    assert!(threads(program.pid()) < before + 500);
 }
 
 /// A file that a successor would have to read may be gone: no reason to end.
