@@ -50,6 +50,9 @@ const MOST_UNSERVED: usize = 3;
 /// and while what stopped it lasts (no descriptors, say) it will not succeed.
 const REOPENINGS: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(1);
 
+/// Threads that are kept for those who come last.
+const STANDBY: usize = 4;
+
 /// What a round of visits showed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Round {
@@ -124,6 +127,16 @@ pub(super) fn let_in(door: SocketAddr) -> (Round, u64) {
         }
     }
     (round, visits)
+}
+
+/// Makes connections that each hold a thread of tiny_http's for as long as they are open. Once it accepts no more, nobody
+/// can make it start a thread for those whom it has forgotten at the last moment; but they get those that come free when
+/// these connections end.
+pub(super) fn stand_by(door: SocketAddr) -> Vec<TcpStream> {
+    let standby = (0..STANDBY).map_while(|_| TcpStream::connect_timeout(&door, PATIENCE).ok()).collect();
+    // Only then do all of them have a thread.
+    let_in(door);
+    standby
 }
 
 /// Opens `batch` connections, says on each that nothing will come, and waits until all have been served; whether

@@ -175,7 +175,9 @@ impl Front {
     /// # Errors
     /// The socket cannot be kept; the front is closed then.
     pub fn hand_over(self, deadline: Instant) -> io::Result<TcpListener> {
+        let _standby = doorman::stand_by(self.listener.own_door());
         let socket = self.listener.pause();
+        // The standby are clients that keep silent: they are ended with the others.
         self.finish(SHORT_GRACE, deadline);
         socket
     }
