@@ -93,7 +93,7 @@ fn one_that_fails_and_is_launched_again_goes_through_all_of_it() {
     let held = held.elapsed();
     gate.open();
     let back = wait_for_replica(&server, "server_2", "it to serve", |it| {
-        it["state"] == "serving" && it["relaunches"]["count"] == 1
+        it["state"] == "serving" && it["relaunches"]["count"] == 1 && it["last_error"].is_null()
     });
     let most = ended.elapsed();
     assert!(back["since"].as_str() >= failed["since"].as_str());
