@@ -66,27 +66,28 @@ step cargo clippy --workspace --all-targets --locked -- -D warnings
 # that what it is made of is compiled once.
 step cargo clippy --workspace --locked --features ringmaster/model --lib --test model -- -D warnings
 step cargo test --workspace --locked --features ringmaster/model --test model -- --show-output
-# With --show-output, so that the times and counts that tests print are seen.
-step cargo test --workspace --locked -- --show-output
+# With --show-output, so that the times and counts that tests print are seen. Tests wait more than they compute: so four at a
+# time, also where there are fewer cores.
+step cargo test --workspace --locked -- --show-output --test-threads=4
 # The programs, as the tests have just compiled what they are made of.
 step cargo build --workspace --locked
-# The page waits for the balancer most of the time; meanwhile the documentation is made.
+# The page waits for the balancer most of the time; other things are done meanwhile.
 if [ "$has_browser" = 1 ]; then
   target/browser/venv/bin/python tests/browser/test_page.py --ringmaster target/debug/ringmaster \
     --screenshots target/browser >target/browser/log 2>&1 &
   browser=$!
 fi
 step env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
-if [ "$has_browser" = 1 ]; then
-  printf '\n==> tests of the page in a browser\n'
-  wait "$browser" || { cat target/browser/log; printf '\nFAILED: tests/browser/test_page.py\n' >&2; exit 1; }
-  cat target/browser/log
-fi
 # Faults in a random order that a seed repeats, under checked load; `bench/README.md` says more.
 step target/debug/bench chaos --seconds 20
 # The experiments, short: they fail when an answer is wrong or a ring breaks a promise.
 step target/debug/experiments all --requests 1000 --connections 20 \
   --ringmaster target/debug/ringmaster --out target/experiments
+if [ "$has_browser" = 1 ]; then
+  printf '\n==> tests of the page in a browser\n'
+  wait "$browser" || { cat target/browser/log; printf '\nFAILED: tests/browser/test_page.py\n' >&2; exit 1; }
+  cat target/browser/log
+fi
 for script in run_tests.sh .ci/run tests/promtool/*.sh tests/browser/*.sh; do
   step bash -n "$script"
 done

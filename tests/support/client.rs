@@ -188,9 +188,12 @@ impl Client {
 
     fn receive(&mut self) -> io::Result<()> {
         let mut part = [0; 64 * 1024];
-        match self.stream.read(&mut part)? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            n => {
+        match self.stream.read(&mut part) {
+            // A signal came, to nobody's harm.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(error),
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n) => {
                 self.buffer.extend_from_slice(&part[..n]);
                 Ok(())
             }
