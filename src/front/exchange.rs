@@ -196,11 +196,16 @@ impl Exchange {
         let outcome = Outcome { status: reply.status, bytes: sent, complete: true };
         if !self.body_read {
             // tiny_http would first wait for the rest of the body, or take what is left of it for a request.
-            return self.deliver(bytes, outcome, After::EndGently);
+            return match self.connection.socket() {
+                Some(socket) => self.deliver(socket, bytes, outcome, After::EndGently),
+                None => self.give_up(outcome),
+            };
         }
-        if self.entry.belongs_to_admin() {
+        if self.entry.belongs_to_admin()
+            && let Some(socket) = self.connection.socket()
+        {
             let ends = fate == Fate::Close && !self.closes_itself;
-            return self.deliver(bytes, outcome, if ends { After::End } else { After::Next });
+            return self.deliver(socket, bytes, outcome, if ends { After::End } else { After::Next });
         }
         let Some(request) = self.request.take() else {
             return;
@@ -222,19 +227,22 @@ impl Exchange {
     }
 
     /// Sends an answer past tiny_http, so that no thread waits for its client.
-    fn deliver(mut self, bytes: Vec<u8>, outcome: Outcome, after: After) {
+    fn deliver(mut self, socket: Socket, bytes: Vec<u8>, outcome: Outcome, after: After) {
         if after != After::Next {
             self.turn.end_connection();
         }
-        let Some(socket) = self.connection.socket() else {
-            self.close(Outcome { complete: false, ..outcome });
-            drop(self.request.take());
-            return;
-        };
         // A request whose body was not read must not be dropped before its connection has ended.
         let writer = self.request.take_if(|_| self.body_read).map(Request::into_writer);
         let (outbox, answered) = (self.manners.outbox.clone(), Answered { exchange: self, writer, outcome });
         outbox.deliver(Delivery::new(socket, bytes, after, Box::new(answered)));
+    }
+
+    /// The client has gone, and what was to be said finds nobody.
+    fn give_up(mut self, outcome: Outcome) {
+        self.turn.end_connection();
+        self.close(Outcome { bytes: 0, complete: false, ..outcome });
+        // Taken, so that it does not count as unanswered.
+        drop(self.request.take());
     }
 
     /// Whether the request has a body that was not read to its end.
@@ -312,15 +320,14 @@ impl Exchange {
         let shape = (self.head.method == http::Method::HEAD, self.head.is_old);
         let (status, mut bytes) = (answer.status, 0);
         let Some(socket) = self.connection.socket() else {
-            self.close(Outcome { status, bytes, complete: false });
-            drop(self.request.take());
-            return;
+            return self.give_up(Outcome { status, bytes, complete: false });
         };
         let mut socket = Paced::new(socket, self.manners.idle_timeout);
         let relayed = respond::relay(&mut socket, answer, Fate::Close, shape, &mut bytes);
         let outcome = Outcome { status, bytes, complete: relayed.is_ok() };
         match relayed {
-            Ok(_) => self.part(socket.into_inner(), outcome),
+            // All is sent already; what is left is the client's time to read it.
+            Ok(_) => self.deliver(socket.into_inner(), Vec::new(), outcome, After::EndGently),
             Err(broke) => {
                 self.close(outcome);
                 self.manners.ledger.broke_off(&self.entry, &broke);
@@ -329,13 +336,6 @@ impl Exchange {
                 drop(self.request.take());
             }
         }
-    }
-
-    /// Ends the connection when the client has had time to read the answer.
-    fn part(self, socket: Socket, outcome: Outcome) {
-        let outbox = self.manners.outbox.clone();
-        let answered = Answered { exchange: self, writer: None, outcome };
-        outbox.deliver(Delivery::new(socket, Vec::new(), After::EndGently, Box::new(answered)));
     }
 
     fn fate(&self) -> Fate {
