@@ -101,6 +101,14 @@ impl Delivery {
         self.end()
     }
 
+    /// Ends the connection now: too many wait already.
+    fn give_up(mut self) {
+        if !self.lingers {
+            self.errand.sent(false);
+        }
+        self.end();
+    }
+
     fn end(&mut self) -> bool {
         self.socket.sever();
         true
@@ -127,11 +135,15 @@ struct Watched {
 
 impl Watched {
     fn is_over(&self) -> bool {
+        // First of all: what is read there now may be the next request.
+        if self.is_lifted.load(Relaxed) {
+            return true;
+        }
         let is_late = Instant::now() >= self.deadline;
         if is_late {
             self.socket.stop_reading();
         }
-        is_late || self.is_lifted.load(Relaxed)
+        is_late
     }
 }
 
@@ -163,9 +175,9 @@ impl Outbox {
             return;
         }
         if let Err(full) = self.jobs.try_send(Job::Deliver(delivery))
-            && let Job::Deliver(mut delivery) = full.into_inner()
+            && let Job::Deliver(delivery) = full.into_inner()
         {
-            _ = if delivery.lingers { delivery.end() } else { delivery.break_off() };
+            delivery.give_up();
         }
     }
 
@@ -214,9 +226,7 @@ impl Waiting {
         match job {
             Job::Watch(watched) => self.watched.push(watched),
             Job::Deliver(delivery) if self.deliveries.len() < MOST => self.deliveries.push(delivery),
-            Job::Deliver(mut delivery) => {
-                _ = if delivery.lingers { delivery.end() } else { delivery.break_off() }
-            }
+            Job::Deliver(delivery) => delivery.give_up(),
         }
     }
 }
